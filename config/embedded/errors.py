@@ -1,0 +1,2 @@
+class EmbeddedError(Exception):
+    """An embedded server cannot be used; the text says what happened and what to do."""

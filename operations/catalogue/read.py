@@ -1,0 +1,94 @@
+"""Reading tables from PostgreSQL's catalogue: a fixed number of queries, however many tables.
+
+Any role may read the catalogue: no grant on the tables is needed. A size waits for a session that
+holds its table in ACCESS EXCLUSIVE mode, and so does the reader: set lock_timeout where that
+matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from operations.catalogue.assemble import assemble
+from operations.catalogue.exceptions import AmbiguousTableName, NoSuchTable
+from operations.catalogue.names import parse_table_name
+from operations.catalogue.queries import rows
+from operations.catalogue.types import Table, TableName
+
+OWN_SCHEMAS = ("custody", "history")
+"""The console's own: left out where no schema is asked for by name."""
+
+
+def tables(*, using: str = "default", schemas: Collection[str] | None = None) -> list[Table]:
+    """The tables of the schemas (None: of every schema of users), partitions included, by name.
+
+    Temporary tables are left out.
+    """
+    return _read(_names(using=using, schemas=schemas), using=using)
+
+
+def table(name: TableName | str, *, using: str = "default") -> Table:
+    """The table of this name; a name without schema is looked for in every schema of users.
+
+    Raises:
+        BadTableName: when the text is no name.
+        NoSuchTable: with the names that are near.
+        AmbiguousTableName: when several schemas have it.
+    """
+    oid, found = _resolve(name, using=using)
+    read = _read({found: oid}, using=using)
+    if not read:  # Dropped since.
+        raise NoSuchTable(found.schema, found.name)
+    return read[0]
+
+
+def table_name_resolve(text: str, *, using: str = "default") -> TableName:
+    """Which table the text means. Raises what `table` raises."""
+    return _resolve(text, using=using)[1]
+
+
+def _resolve(wanted: TableName | str, *, using: str) -> tuple[int, TableName]:
+    if isinstance(wanted, TableName):
+        schema, name = wanted.schema, wanted.name
+    else:
+        given, name = parse_table_name(wanted)
+        schema = given
+    schemas = None if schema is None else [schema]
+    found = _names(using=using, schemas=schemas, name=name)
+    if len(found) > 1:
+        raise AmbiguousTableName(name, found)
+    for candidate, oid in found.items():
+        return oid, candidate
+    raise NoSuchTable(schema, name, _names(using=using, schemas=None))
+
+
+def _names(
+    *, using: str, schemas: Collection[str] | None, name: str | None = None
+) -> dict[TableName, int]:
+    parameters = {
+        "schemas": None if schemas is None else list(schemas),
+        "own": list(OWN_SCHEMAS),
+        "name": name,
+    }
+    return {
+        TableName(row["schema"], row["name"]): row["oid"]
+        for row in rows("names", parameters, using=using)
+    }
+
+
+def _read(wanted: dict[TableName, int], *, using: str) -> list[Table]:
+    if not wanted:
+        return []
+    oids = list(wanted.values())
+    heads = rows("tables", {"oids": oids}, using=using)
+    related = {oid for head in heads for oid in head["related"]}
+    foreign_keys = rows(
+        "foreign_keys", {"from_oids": oids, "to_oids": sorted(related)}, using=using
+    )
+    return assemble(
+        heads=heads,
+        columns=rows("columns", {"oids": oids}, using=using),
+        keys=rows("keys", {"oids": oids}, using=using),
+        foreign_keys=foreign_keys,
+        triggers=rows("triggers", {"oids": oids}, using=using),
+    )

@@ -1,0 +1,1 @@
+"""System checks of the ground, with ids `operations.E...` and `operations.W...`."""

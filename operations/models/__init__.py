@@ -1,0 +1,15 @@
+"""The console's own tables, in the schema `custody`."""
+
+from operations.models.alert import Alert, Heartbeat, ScheduledJob
+from operations.models.certificate import Certificate, SigningKey
+from operations.models.run import Run, RunEvent
+
+__all__ = [
+    "Alert",
+    "Certificate",
+    "Heartbeat",
+    "Run",
+    "RunEvent",
+    "ScheduledJob",
+    "SigningKey",
+]

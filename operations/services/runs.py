@@ -1,0 +1,236 @@
+"""What people decide about runs: ask, approve, refuse, pause, resume, cancel.
+
+Every change of state goes through `transition`, under the run's row lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from django.contrib.auth.models import AbstractBaseUser, User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from operations.models import Run, RunEvent
+from operations.runs.exceptions import ApprovalRefused, NoSuchRun, RunBusy, TransitionRefused
+from operations.runs.kinds import run_kind
+from operations.runs.states import ENDED, OPEN, OWNED, TRANSITIONS, RunState
+from operations.selectors.runs import run_open_for, runs_with_dead_lease
+from operations.services.alerts import alert_resolve
+
+
+def plan_digest(plan: dict[str, Any], parameters: dict[str, Any]) -> str:
+    """SHA-256, in hex, of a plan and its parameters: what an approval binds."""
+    text = json.dumps([plan, parameters], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_log(run: Run, message: str, *, level: str = "info") -> None:
+    RunEvent.objects.create(run=run, message=message, level=level)
+
+
+def run_lock(run_id: int) -> Run:
+    """The run, locked until the end of the transaction. Raises NoSuchRun."""
+    try:
+        return Run.objects.select_for_update(of=("self",)).get(pk=run_id)
+    except Run.DoesNotExist:
+        raise NoSuchRun(f"There is no run {run_id}.") from None
+
+
+def transition(run: Run, to: RunState, message: str, *, level: str = "info") -> None:
+    """Moves a locked run to another state, and writes why in its log.
+
+    Raises:
+        TransitionRefused: when the table of transitions has no such move.
+    """
+    if to not in TRANSITIONS[run.current]:
+        raise TransitionRefused(
+            f"Run {run.pk} is {run.current.label.lower()}; "
+            f"it cannot become {to.label.lower()}."
+        )
+    run.state = to
+    if to in ENDED:
+        run.finished_at = timezone.now()
+    if to not in OWNED:
+        run.worker, run.lease_until, run.backend_pid, run.backend_start = "", None, None, None
+    if to is not RunState.PAUSING:
+        run.stop_with = ""
+    run.save()
+    run_log(run, message, level=level)
+
+
+def run_create(
+    *,
+    kind: str,
+    parameters: dict[str, Any],
+    requester: AbstractBaseUser,
+    reason: str = "",
+    using: str = "default",
+) -> Run:
+    """Plans a run and either queues it or leaves it for another person to approve.
+
+    Raises:
+        RunBusy: an exclusive kind already has an open run for the same subject.
+        CustodyError: whatever the kind's `plan` finds in the way.
+    """
+    cls = run_kind(kind)
+    plan = cls.plan(parameters=parameters, using=using)
+    run = Run(
+        kind=kind,
+        subject=plan.subject,
+        exclusive_key=f"{kind}:{plan.subject}" if cls.exclusive else "",
+        database=using,
+        parameters=plan.parameters,
+        plan=plan.facts,
+        plan_hash=plan_digest(plan.facts, plan.parameters),
+        unit=cls.unit,
+        total=plan.total,
+        requester=requester,
+        reason=reason,
+        approval_reason=plan.approval_reason,
+    )
+    try:
+        with transaction.atomic():
+            run.save()
+            run_log(run, f"Asked for by {requester}." + (f" Reason: {reason}" if reason else ""))
+            transition(run, RunState.PREVIEWED, f"Planned: {_amount(plan.total, cls.unit)}.")
+            if plan.approval_reason:
+                transition(run, RunState.AWAITING_APPROVAL, plan.approval_reason, level="warning")
+            else:
+                transition(run, RunState.QUEUED, "Queued.")
+    except IntegrityError:
+        other = run_open_for(kind=kind, subject=plan.subject)
+        if other is None:
+            raise
+        raise RunBusy(
+            f"Run {other.pk} for {plan.subject} is {other.current.label.lower()}: "
+            "resume or cancel it first."
+        ) from None
+    return run
+
+
+def _amount(total: int | None, unit: str) -> str:
+    return f"an unknown number of {unit}" if total is None else f"{total:,} {unit}"
+
+
+def run_approve(*, run_id: int, approver: User, reason: str = "") -> Run:
+    """The second pair of eyes says yes: the run is queued.
+
+    Raises:
+        ApprovalRefused: the approver asked for it, may not approve, or the plan is not the one
+            that was shown.
+    """
+    with transaction.atomic():
+        run = _decided(run_id, approver, "approved", reason)
+        if run.plan_hash != plan_digest(run.plan, run.parameters):
+            raise ApprovalRefused(
+                f"The plan of run {run.pk} is not the one that was made: refuse it, plan again."
+            )
+        transition(run, RunState.QUEUED, f"Approved by {approver}." + _because(reason))
+    alert_resolve(key=f"run-approval:{run_id}")
+    return run
+
+
+def run_refuse(*, run_id: int, approver: User, reason: str = "") -> Run:
+    """The second pair of eyes says no: the run is cancelled. Raises ApprovalRefused."""
+    with transaction.atomic():
+        run = _decided(run_id, approver, "refused", reason)
+        transition(run, RunState.CANCELLED, f"Refused by {approver}." + _because(reason))
+    alert_resolve(key=f"run-approval:{run_id}")
+    return run
+
+
+def _decided(
+    run_id: int, approver: User, decision: Literal["approved", "refused"], reason: str
+) -> Run:
+    run = run_lock(run_id)
+    if run.current is not RunState.AWAITING_APPROVAL:
+        raise TransitionRefused(
+            f"Run {run.pk} is {run.current.label.lower()}; it does not wait for approval."
+        )
+    if run.requester_id == approver.pk:
+        raise ApprovalRefused(
+            f"{approver} asked for run {run.pk}: another person has to approve or refuse it."
+        )
+    if not approver.has_perm("operations.approve_run"):
+        raise ApprovalRefused(f"{approver} has no permission to approve or refuse runs.")
+    run.decided_by, run.decided_at = approver, timezone.now()
+    run.decision, run.decision_reason = decision, reason
+    return run
+
+
+def run_pause(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+    """Stops after the step under way; at once when no worker owns the run."""
+    with transaction.atomic():
+        run = run_lock(run_id)
+        said = f"Paused by {actor}." + _because(reason)
+        if run.current is RunState.RUNNING and not runs_with_dead_lease(run_id=run_id):
+            run.stop_with = "pause"
+            transition(run, RunState.PAUSING, said)
+        elif run.current is RunState.RUNNING:
+            transition(run, RunState.QUEUED, "Its worker is gone.")
+            transition(run, RunState.PAUSED, said)
+        else:
+            transition(run, RunState.PAUSED, said)
+        return run
+
+
+def run_resume(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+    """Queues a paused or failed run again, from its stored cursor; takes back a pause."""
+    with transaction.atomic():
+        run = run_lock(run_id)
+        said = f"Resumed by {actor}." + _because(reason)
+        if run.current is RunState.PAUSING and not runs_with_dead_lease(run_id=run_id):
+            transition(run, RunState.RUNNING, said)
+            return run
+        if run.current in OWNED and runs_with_dead_lease(run_id=run_id):
+            said = f"Its worker is gone. {said}"
+        elif run.current not in (RunState.PAUSED, RunState.FAILED):
+            raise TransitionRefused(
+                f"Run {run.pk} is {run.current.label.lower()}: "
+                "only a paused or failed run can be resumed."
+            )
+        run.error, run.dispatched_at = "", None
+        transition(run, RunState.QUEUED, said)
+    alert_resolve(key=f"run-failed:{run_id}")
+    return run
+
+
+def run_cancel(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+    """Ends a run for good after the step under way; what it did stays done, with its proof."""
+    with transaction.atomic():
+        run = run_lock(run_id)
+        said = f"Cancelled by {actor}." + _because(reason)
+        if run.current in (RunState.RUNNING, RunState.PAUSING) and not runs_with_dead_lease(
+            run_id=run_id
+        ):
+            if run.current is RunState.RUNNING:
+                transition(run, RunState.PAUSING, said)
+            run.stop_with = "cancel"
+            run.save(update_fields=["stop_with"])
+            return run
+        if run.current in OWNED:
+            transition(run, RunState.QUEUED, "Its worker is gone.")
+        run_end_cancelled(run, said)
+    alert_resolve(key=f"run-failed:{run_id}")
+    alert_resolve(key=f"run-approval:{run_id}")
+    return run
+
+
+def run_end_cancelled(run: Run, message: str, *, level: str = "info") -> None:
+    """Cancels a locked run that nobody works on. What was begun is closed with its proof."""
+    if run.current not in OPEN or RunState.CANCELLED not in TRANSITIONS[run.current]:
+        raise TransitionRefused(
+            f"Run {run.pk} is {run.current.label.lower()}; it cannot be cancelled."
+        )
+    if run.started_at is not None:
+        job = run_kind(run.kind)(run)
+        job.open(run)
+        run.result = job.finish(run, "cancelled")
+    transition(run, RunState.CANCELLED, message, level=level)
+
+
+def _because(reason: str) -> str:
+    return f" Reason: {reason}" if reason else ""

@@ -1,0 +1,94 @@
+"""What every storage can do, whatever stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Protocol
+
+
+class Draft(Protocol):
+    """A file being written. It has its name only when `commit` has returned."""
+
+    @property
+    def path(self) -> str:
+        """The path it will have."""
+
+    @property
+    def name(self) -> str:
+        """What `list_drafts` calls it and `delete_draft` takes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    def write(self, data: bytes, /) -> int:
+        """Writes all of `data`; returns its length in bytes.
+
+        Raises:
+            StorageFull: no room is left. The draft can only be discarded.
+            StorageError: anything else that went wrong.
+        """
+
+    def commit(self) -> None:
+        """Makes the file durable under its path. A second call does nothing.
+
+        Raises:
+            StorageExists: the path is taken. Nothing was overwritten.
+            StorageError: it may not be durable. The path is free again.
+        """
+
+    def discard(self) -> None:
+        """Removes the draft. Does nothing to one that is committed or discarded already."""
+
+
+class Storage(Protocol):
+    """Files by path. A path is relative, with `/` between its parts, none of them hidden.
+
+    Every method raises StorageError, whose text is one line that says what to do.
+    """
+
+    def draft(self, path: str, *, tag: str = "") -> Draft:
+        """Begins the file `path`. `tag` (letters, digits, `-`, `_`) marks whose draft it is.
+
+        Two drafts of one path need two tags: give each attempt its own, such as the run's fence.
+        Without one, a tag is made up.
+
+        Raises:
+            StorageExists: the path, or the draft with this tag, is there already.
+        """
+
+    def commit_all(self, drafts: Sequence[Draft]) -> None:
+        """Makes several drafts durable, all or (when it raises) none of them.
+
+        Costs one flush of the folder, not one a file.
+        """
+
+    def open(self, path: str) -> BinaryIO:
+        """The file, to be read. Raises StorageMissing when there is none."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a committed file has this path."""
+
+    def size(self, path: str) -> int:
+        """Bytes. Raises StorageMissing when there is no such file."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Paths that begin with `prefix`, sorted, from all folders below it. No drafts.
+
+        A folder's files: end `prefix` with `/`.
+        """
+
+    def list_drafts(self, prefix: str) -> Iterator[str]:
+        """Names of the drafts of paths that begin with `prefix`, sorted."""
+
+    def delete(self, path: str) -> None:
+        """Removes the file, durably. A missing one is fine."""
+
+    def delete_draft(self, name: str) -> None:
+        """Removes a draft that some process left behind. A missing one is fine."""
+
+    def location(self, path: str) -> str:
+        """Where a person finds the file."""
+
+    def probe(self) -> None:
+        """Writes, flushes and removes a small file: returns when the storage answers."""

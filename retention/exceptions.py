@@ -1,0 +1,25 @@
+"""What can stand in the way of keeping and destroying."""
+
+from __future__ import annotations
+
+from operations.exceptions import CustodyError, Refused, UsageError
+
+
+class PolicyRefused(UsageError):
+    """The policy cannot be meant as it stands."""
+
+
+class NoSuchPolicy(UsageError):
+    """No policy has this name."""
+
+
+class PurgeRefused(Refused):
+    """The table cannot be purged safely as things are."""
+
+
+class NoSuchArchive(UsageError):
+    """No archive has this name."""
+
+
+class ArchiveDamaged(CustodyError):
+    """What an archive holds is not what its manifest says."""

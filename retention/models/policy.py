@@ -1,0 +1,85 @@
+"""How long the rows of a table are kept, and what becomes of them then."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from simple_history.models import HistoricalRecords
+
+from operations.catalogue.types import TableName
+
+
+class RetentionPolicy(models.Model):
+    """Rows of one table whose age column lies before the cutoff have reached the end of their term.
+
+    A row is destroyed only when its age is known and expired and the keep condition is FALSE for
+    it: where either is NULL, the row is kept.
+    """
+
+    name = models.CharField(max_length=130, unique=True)
+    database = models.CharField(max_length=60, default="default")
+    schema_name = models.CharField(max_length=63)
+    table_name = models.CharField(max_length=63)
+    age_column = models.CharField(
+        max_length=63, blank=True, help_text="Empty only when rows are kept for ever."
+    )
+    keep_hours = models.BigIntegerField(
+        null=True, blank=True, help_text="Hours a row is kept; empty keeps for ever."
+    )
+    keep_condition = models.JSONField(
+        null=True, blank=True, help_text="Rows for which this holds, or is NULL, are kept."
+    )
+    archive_first = models.BooleanField(default=False)
+    archive_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days an archive is kept; empty keeps it for ever."
+    )
+    soft_delete = models.BooleanField(default=False)
+    legal_basis = models.TextField(blank=True)
+    enabled = models.BooleanField(default=True)
+    version = models.PositiveIntegerField(default=1, help_text="Rises with every change.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = "retention policy"
+        verbose_name_plural = "retention policies"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(keep_hours__isnull=True) | Q(keep_hours__gte=0),
+                name="policy_keep_hours_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(keep_hours__isnull=True) | ~Q(age_column=""),
+                name="policy_age_column_given",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def table(self) -> TableName:
+        return TableName(self.schema_name, self.table_name)
+
+    @property
+    def keeps_for_ever(self) -> bool:
+        return self.keep_hours is None
+
+    @property
+    def term(self) -> str:
+        """The term in words: `90 days`, `36 hours`, `for ever`."""
+        if self.keep_hours is None:
+            return "for ever"
+        days, hours = divmod(self.keep_hours, 24)
+        amount, unit = (self.keep_hours, "hour") if hours else (days, "day")
+        return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
+
+    def cutoff(self, now: datetime) -> datetime | None:
+        """Rows older than this moment are due; None when rows are kept for ever."""
+        return None if self.keep_hours is None else now - timedelta(hours=self.keep_hours)

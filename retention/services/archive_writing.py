@@ -1,0 +1,87 @@
+"""The folder of one purge's archive, and its parts as the database knows them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from operations.batches.walk import Window
+from operations.catalogue.types import Table
+from operations.models import Run
+from operations.storage import Storage
+from retention.models import Archive, ArchivePart
+from retention.services.layout import layout
+from retention.services.part_writer import PartWriter
+
+
+def archive_name(run: Run) -> str:
+    """Unique, and safe as the name of a folder whatever the policy is called."""
+    stem = re.sub(r"[^a-z0-9_]+", "-", run.parameters["policy_name"].lower()).strip("-")
+    return f"{stem[:80] or 'policy'}-{run.created_at:%Y%m%d}-{run.pk}"
+
+
+class ArchiveWriter:
+    """Adds parts to the archive of one run."""
+
+    def __init__(self, run: Run, table: Table) -> None:
+        self._run_id = run.pk
+        self._parameters: dict[str, Any] = run.parameters
+        self._table = table
+        self.name = archive_name(run)
+        self.folder = f"archives/{self.name}"
+
+    def file(self, number: int, fence: int, attempt: int) -> str:
+        """A name that no other attempt of any worker has."""
+        return f"{self.folder}/part-{number:06d}-{fence}.{attempt}.csv.zst"
+
+    def add(self, writer: PartWriter, number: int, window: Window, rows: int) -> None:
+        """Waits until the part is durable, then makes it known in the transaction under way.
+
+        Raises StepStalled or StorageError when it did not become durable in time.
+        """
+        archive, _ = Archive.objects.get_or_create(
+            run_id=self._run_id,
+            defaults={
+                "name": self.name,
+                "policy_id": self._parameters["policy"],
+                "policy_version": self._parameters["policy_version"],
+                "schema_name": self._table.name.schema,
+                "table_name": self._table.name.name,
+                "folder": self.folder,
+                "layout": layout(self._table),
+            },
+        )
+        leaf = window.leaf
+        facts = {
+            "archive": self.name,
+            "run": self._run_id,
+            "number": number,
+            "rows": rows,
+            "table": [leaf.schema, leaf.name],
+            "window": window.to_json(),
+            "layout": archive.layout,
+        }
+        part = writer.durable(facts)
+        ArchivePart.objects.create(
+            archive=archive,
+            number=number,
+            schema_name=leaf.schema,
+            table_name=leaf.name,
+            file=part.file,
+            rows=rows,
+            bytes=part.bytes,
+            plain_bytes=part.plain_bytes,
+            sha256=part.sha256,
+            window=window.to_json(),
+        )
+
+    def reap(self, storage: Storage) -> None:
+        """Removes what a killed attempt left. Only under the run's lock, while it is unfinished."""
+        for draft in storage.list_drafts(self.folder):
+            storage.delete_draft(draft)
+        known = set(
+            ArchivePart.objects.filter(archive__run_id=self._run_id).values_list("file", flat=True)
+        )
+        for file in storage.list(self.folder):
+            if file.removesuffix(".json") not in known:
+                storage.delete(file)

@@ -1,0 +1,180 @@
+"""Writes one part of an archive beside the reading of its rows: compress, hash, make durable.
+
+The reader holds row locks while it waits, so it never waits longer than its deadline: storage that
+hangs costs the step, not the application's writers. A part that lands after its step was given up
+is removed by whoever comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+
+from operations.exceptions import CustodyError
+from operations.runs.kinds import StepStalled
+from operations.storage import Draft, Storage
+
+_BLOCK = 1 << 18
+_QUEUED = 32
+LEVEL = 3
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """A durable file of the storage."""
+
+    file: str
+    bytes: int
+    plain_bytes: int
+    sha256: str
+
+
+class PartWriter:
+    """One attempt at one part. `deadline` is on `time.monotonic()`'s clock."""
+
+    def __init__(self, storage: Storage, file: str, *, deadline: float) -> None:
+        self.file, self.sidecar = file, f"{file}.json"
+        self._storage, self._deadline = storage, deadline
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._facts: dict[str, Any] = {}
+        self._written: WrittenPart | None = None
+        self._error: CustodyError | None = None
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._landed = False
+        self._thread = threading.Thread(target=self._work, name="part-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, block: bytes | memoryview) -> None:
+        """Raises StepStalled past the deadline, or the storage's own error."""
+        self._buffer.append(bytes(block))
+        self._buffered += len(block)
+        if self._buffered >= _BLOCK:
+            self._flush()
+
+    def durable(self, facts: dict[str, Any]) -> WrittenPart:
+        """Waits until the part and its sidecar, which holds `facts`, are on disk under their names.
+
+        Raises:
+            StepStalled: the deadline passed first.
+            StorageError: the storage is full or broken.
+        """
+        self._facts = facts
+        if self._buffer:
+            self._flush()
+        self._put(None)
+        self._thread.join(max(self._deadline - time.monotonic(), 0))
+        if self._error is not None:
+            raise self._error
+        if self._written is None:
+            raise self._stalled()
+        return self._written
+
+    def give_up(self) -> None:
+        """Nothing of this part is to remain, now or when a hanging write comes back."""
+        with self._lock:
+            self._given_up = True
+            landed = self._landed
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            pass
+        if landed:
+            self._remove()
+
+    @property
+    def hanging(self) -> bool:
+        """A write that was given up has not come back from the storage yet."""
+        return self._thread.is_alive()
+
+    def _flush(self) -> None:
+        self._put(b"".join(self._buffer))
+        self._buffer, self._buffered = [], 0
+
+    def _put(self, item: bytes | None) -> None:
+        while True:
+            if self._error is not None:
+                raise self._error
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise self._stalled()
+            try:
+                return self._queue.put(item, timeout=min(left, 0.1))
+            except queue.Full:
+                continue
+
+    def _stalled(self) -> StepStalled:
+        return StepStalled(
+            f"the storage did not take {self.file} in time; nothing was deleted for it"
+        )
+
+    # In the thread.
+
+    def _work(self) -> None:
+        try:
+            self._write_all()
+        except CustodyError as error:
+            self._error = error
+
+    def _write_all(self) -> None:
+        data, sidecar = self._storage.draft(self.file), self._storage.draft(self.sidecar)
+        try:
+            written = self._compress(data)
+            if written is None:
+                return
+            sidecar.write(_sidecar(written, self._facts))
+            if self._given_up:
+                return
+            self._storage.commit_all([data, sidecar])
+            with self._lock:
+                self._landed = True
+                remove = self._given_up
+            if remove:
+                self._remove()
+            else:
+                self._written = written
+        finally:
+            data.discard()
+            sidecar.discard()
+
+    def _compress(self, draft: Draft) -> WrittenPart | None:
+        """None when the part was given up."""
+        compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        digest = hashlib.sha256()
+        stored = plain = 0
+        while (block := self._queue.get()) is not None and not self._given_up:
+            plain += len(block)
+            packed = compressor.compress(block)
+            stored += len(packed)
+            digest.update(packed)
+            draft.write(packed)
+        if self._given_up:
+            return None
+        packed = compressor.flush()
+        digest.update(packed)
+        draft.write(packed)
+        return WrittenPart(self.file, stored + len(packed), plain, digest.hexdigest())
+
+    def _remove(self) -> None:
+        self._storage.delete(self.sidecar)
+        self._storage.delete(self.file)
+
+
+def _sidecar(written: WrittenPart, facts: dict[str, Any]) -> bytes:
+    """So that a part can be read although the database that knew of it is lost."""
+    own = {
+        "file": written.file,
+        "bytes": written.bytes,
+        "plain_bytes": written.plain_bytes,
+        "sha256": written.sha256,
+    }
+    return (json.dumps({**own, **facts}, sort_keys=True, indent=1) + "\n").encode()

@@ -1,0 +1,176 @@
+"""The end of a purge: its parts read back, its manifest written, its certificate issued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import zstandard
+from django.db.models import Sum
+from django.utils import timezone
+
+from operations.models import Run
+from operations.runs.kinds import Beat, Outcome
+from operations.services.certificates import certificate_issue
+from operations.storage import Storage, storage
+from retention.exceptions import ArchiveDamaged
+from retention.models import Archive, ArchivePart, RetentionPolicy
+
+REMAINING_COPIES = (
+    "Backups and write-ahead log that were made before the run hold the rows until they expire.",
+    "Replicas remove the rows as soon as they have replayed the run.",
+    "Dead row versions stay in the table's files until VACUUM has reused their place.",
+)
+
+
+def verify_parts(run: Run, store: Storage, beat: Beat) -> None:
+    """Reads every part back from the storage. Raises ArchiveDamaged naming the first bad one."""
+    for part in ArchivePart.objects.filter(archive__run=run).order_by("number").iterator():
+        check_part(part, store)
+        beat()
+
+
+def check_part(part: ArchivePart, store: Storage) -> None:
+    """The stored bytes hash to what was written, and unpack to as many bytes as went in."""
+    digest, plain = hashlib.sha256(), 0
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        with store.open(part.file) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                plain += len(unpacker.decompress(block))
+    except zstandard.ZstdError as error:
+        raise ArchiveDamaged(f"{part.file} cannot be unpacked: {error}") from error
+    if digest.hexdigest() != part.sha256:
+        raise ArchiveDamaged(f"{part.file} is not what was written: its SHA-256 differs.")
+    if plain != part.plain_bytes:
+        raise ArchiveDamaged(
+            f"{part.file} unpacks to {plain:,} bytes in place of {part.plain_bytes:,}."
+        )
+
+
+def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Completes the archive and certifies what was done. In the run's last transaction.
+
+    Repeatable: the manifest is the same bytes each time, and a run has one certificate.
+    """
+    archive = Archive.objects.filter(run=run).first()
+    if archive is not None:
+        _complete(archive, run)
+    result: dict[str, Any] = {
+        "rows": run.done,
+        "outcome": outcome,
+        "passes": run.cursor.get("pass", 1),
+        "archive": archive.name if archive else None,
+        "archive_bytes": archive.bytes if archive else 0,
+        "certificate": None,
+    }
+    if run.done:
+        certificate = certificate_issue(
+            kind="disposition",
+            subject=run.subject,
+            body=_body(run, archive, outcome),
+            run=run,
+        )
+        result["certificate"] = certificate.number
+    return result
+
+
+def _complete(archive: Archive, run: Run) -> None:
+    if archive.state == Archive.State.COMPLETE:
+        return
+    sums = archive.parts.aggregate(rows=Sum("rows"), bytes=Sum("bytes"))
+    archive.rows, archive.bytes = sums["rows"] or 0, sums["bytes"] or 0
+    manifest = _manifest(archive, run)
+    store, path = storage(), f"{archive.folder}/manifest.json"
+    # What a killed worker wrote of it may differ in nothing, but is not to be trusted.
+    store.delete(path)
+    draft = store.draft(path)
+    try:
+        draft.write(manifest)
+        draft.commit()
+    finally:
+        draft.discard()
+    archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
+    archive.state, archive.completed_at = Archive.State.COMPLETE, timezone.now()
+    days = run.parameters["archive_days"]
+    archive.expires_at = archive.completed_at + timedelta(days=days) if days is not None else None
+    archive.save()
+
+
+def _manifest(archive: Archive, run: Run) -> bytes:
+    parts = archive.parts.order_by("number").values(
+        "number", "file", "rows", "bytes", "plain_bytes", "sha256", "schema_name", "table_name",
+        "window",
+    )
+    manifest = {
+        "archive": archive.name,
+        "run": run.pk,
+        "policy": run.parameters["policy_name"],
+        "policy_version": archive.policy_version,
+        "table": [archive.schema_name, archive.table_name],
+        "cutoff": run.parameters["cutoff"],
+        "keep_while": run.plan.get("keep_while", ""),
+        "layout": archive.layout,
+        "rows": archive.rows,
+        "bytes": archive.bytes,
+        "parts": list(parts),
+    }
+    return (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]:
+    policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
+    table = f"{run.parameters['table'][0]}.{run.parameters['table'][1]}"
+    disposition = "destroyed"
+    if archive is not None:
+        disposition = (
+            f"archived until {archive.expires_at:%Y-%m-%d}" if archive.expires_at else "archived"
+        )
+    body: dict[str, Any] = {
+        "statement": (
+            f"{run.done:,} rows of {table} that had reached the end of their term were deleted "
+            f"from the database and {disposition}."
+        ),
+        "disposition": disposition,
+        "outcome": outcome,
+        "run": run.pk,
+        "policy": {
+            "name": policy.name,
+            "version": run.parameters["policy_version"],
+            "term": policy.term,
+            "age_column": run.parameters["age_column"],
+            "keep_while": run.plan.get("keep_while", ""),
+            "legal_basis": policy.legal_basis,
+        },
+        "cutoff": run.parameters["cutoff"],
+        "requested_by": str(run.requester),
+        "approved_by": str(run.decided_by) if run.decided_by else "",
+        "reason": run.reason,
+        "started_at": run.started_at.isoformat() if run.started_at else "",
+        "finished_at": timezone.now().isoformat(),
+        "tables": [{"table": table, "rows": run.done}],
+        "kept_past_their_term": {
+            name: run.plan[key]
+            for name, key in (
+                ("by_condition", "kept_by_condition"),
+                ("condition_unknown", "undecided"),
+                ("by_veto", "protected"),
+                ("still_referenced", "referenced"),
+            )
+            if run.plan.get(key) is not None
+        },
+        "copies_that_remain": list(REMAINING_COPIES),
+    }
+    if archive is not None:
+        parts = archive.parts.order_by("number").values("file", "rows", "bytes", "sha256")
+        body["archive"] = {
+            "name": archive.name,
+            "rows": archive.rows,
+            "bytes": archive.bytes,
+            "manifest_sha256": archive.manifest_sha256,
+            "parts": list(parts),
+        }
+    return body

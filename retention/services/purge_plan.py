@@ -1,0 +1,192 @@
+"""What a purge would do, looked at before anything is done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import OperationalError, connections, transaction
+from psycopg import errors, sql
+
+from operations import vetoes
+from operations.batches.choose import walk_choose
+from operations.catalogue.read import table as read_table
+from operations.catalogue.types import Table
+from operations.conditions.render import describe, render
+from operations.conditions.structure import from_json
+from operations.runs.kinds import Plan
+from operations.selectors.runs import recent_maximum
+from retention.exceptions import PurgeRefused
+from retention.models import RetentionPolicy
+from retention.selectors.due import (
+    AGE_TYPES,
+    DueRows,
+    age_column,
+    due,
+    expired,
+    not_referenced,
+)
+from retention.services.layout import fingerprint
+
+COUNT_SECONDS = 10
+"""Counting is exact up to this time; beyond it PostgreSQL's estimate is used, and said."""
+
+
+def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
+    """Counts what is due and decides how to walk. Changes nothing.
+
+    Raises:
+        PurgeRefused: the policy must not or cannot be carried out; its text says why.
+        Vetoed: the whole table is protected.
+    """
+    table = read_table(policy.table, using=using)
+    refuse_unsafe(policy, table)
+    cutoff = policy.cutoff(now)
+    assert cutoff is not None
+    keep = from_json(policy.keep_condition) if policy.keep_condition else None
+    rows = DueRows(table, policy.age_column, cutoff, keep)
+    column = age_column(rows)
+    counts = _count(rows, using)
+    share = counts["due"] / table.estimated_rows if table.estimated_rows > 0 else None
+    walk = walk_choose(
+        table,
+        age_column=column.name if column.base_type in AGE_TYPES else "",
+        share=share,
+        using=using,
+    )
+    facts = {
+        "policy": policy.name,
+        "policy_version": policy.version,
+        "table": str(table.name),
+        "cutoff": cutoff.isoformat(),
+        "age_column": column.name,
+        "keep_while": describe(keep) if keep else "",
+        "disposition": _disposition(policy),
+        "walk": walk.to_json(),
+        **counts,
+    }
+    parameters = {
+        "policy": policy.pk,
+        "policy_name": policy.name,
+        "policy_version": policy.version,
+        "table": [policy.schema_name, policy.table_name],
+        "age_column": policy.age_column,
+        "cutoff": cutoff.isoformat(),
+        "keep_condition": policy.keep_condition,
+        "archive": policy.archive_first,
+        "archive_days": policy.archive_days,
+        "walk": walk.to_json(),
+        "fingerprint": fingerprint(policy.table, using=using),
+    }
+    return Plan(
+        subject=policy.name,
+        facts=facts,
+        total=counts["due"],
+        parameters=parameters,
+        approval_reason=_surge(policy, counts["due"]),
+    )
+
+
+def refuse_unsafe(policy: RetentionPolicy, table: Table) -> None:
+    """Raises PurgeRefused for what could destroy more, or less, than the policy says."""
+    if policy.soft_delete:
+        raise PurgeRefused(
+            f"Policy {policy.name} deletes softly first, which this version cannot do yet: "
+            "it waits, and nothing was touched."
+        )
+    if policy.keeps_for_ever:
+        raise PurgeRefused(f"Policy {policy.name} keeps its rows for ever: nothing is ever due.")
+    if not policy.enabled:
+        raise PurgeRefused(f"Policy {policy.name} is not enabled.")
+    if table.kind == "foreign":
+        raise PurgeRefused(f"{table.name} is a foreign table: purge it where its rows are.")
+    if table.row_security:
+        raise PurgeRefused(
+            f"Row-level security hides rows of {table.name} from the console, so a purge would "
+            "be incomplete. Give the console's role BYPASSRLS, or exempt it."
+        )
+    for key in table.referenced_by:
+        if key.on_delete not in ("no action", "restrict"):
+            raise PurgeRefused(
+                f"Deleting from {table.name} would {key.on_delete} into {key.table} "
+                f"({key.name}), which the policy does not cover. "
+                f"Give {key.table} a policy of its own that comes first, or make that foreign "
+                "key RESTRICT."
+            )
+
+
+def _disposition(policy: RetentionPolicy) -> str:
+    if not policy.archive_first:
+        return "destroyed"
+    if policy.archive_days is None:
+        return "archived"
+    return f"archived for {policy.archive_days:,} days"
+
+
+def _surge(policy: RetentionPolicy, total: int) -> str:
+    most = recent_maximum(kind="purge", subject=policy.name)
+    if most is None or total <= 2 * most:
+        return ""
+    return (
+        f"{total:,} rows are due, more than twice the {most:,} that a recent run of this policy "
+        "removed at most: another person has to approve it."
+    )
+
+
+def _count(rows: DueRows, using: str) -> dict[str, Any]:
+    """Rows past their term, by what happens to them; a row is counted once, in this order."""
+    unprotected = vetoes.unprotected(
+        vetoes.protections(rows.table, using=using), table=rows.table
+    )
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE kept IS FALSE AND free AND NOT referred),"
+        " count(*) FILTER (WHERE kept), count(*) FILTER (WHERE kept IS NULL),"
+        " count(*) FILTER (WHERE kept IS FALSE AND NOT free),"
+        " count(*) FILTER (WHERE kept IS FALSE AND free AND referred),"
+        " min(age)::text, max(age)::text"
+        " FROM (SELECT {kept} AS kept, {free} AS free, {referred} AS referred, {age} AS age"
+        " FROM {table} t WHERE {expired}) AS t"
+    ).format(
+        kept=_kept(rows),
+        free=sql.SQL("({}) IS TRUE").format(unprotected),
+        referred=sql.SQL("NOT ({})").format(not_referenced(rows)),
+        age=_age(rows),
+        table=rows.table.name.sql,
+        expired=expired(rows),
+    )
+    try:
+        with transaction.atomic(using=using), connections[using].cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{COUNT_SECONDS}s'")
+            cursor.execute(query)
+            found = cursor.fetchone()
+    except OperationalError as error:
+        if not isinstance(error.__cause__, errors.QueryCanceled):
+            raise
+        return _estimate(rows, unprotected, using)
+    names = ("due", "kept_by_condition", "undecided", "protected", "referenced")
+    counts = dict(zip(names, found[:5], strict=True))
+    return {**counts, "oldest": found[5], "newest": found[6], "estimated": False}
+
+
+def _kept(rows: DueRows) -> sql.Composable:
+    if rows.keep is None:
+        return sql.SQL("false")
+    return render(rows.keep, rows.table, alias="t")
+
+
+def _age(rows: DueRows) -> sql.Composable:
+    column = age_column(rows)
+    name = sql.Identifier("t", column.name)
+    if column.base_type in AGE_TYPES:
+        return name
+    return sql.SQL("pg_catalog.upper({})").format(name)
+
+
+def _estimate(rows: DueRows, unprotected: sql.Composable, using: str) -> dict[str, Any]:
+    query = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} t WHERE {}").format(
+        rows.table.name.sql, due(rows, unprotected, walking=False)
+    )
+    with connections[using].cursor() as cursor:
+        cursor.execute(query)
+        plan = cursor.fetchone()[0]
+    return {"due": int(plan[0]["Plan"]["Plan Rows"]), "estimated": True}

@@ -1,0 +1,23 @@
+"""Plain SQL for the tests of what PostgreSQL knows and does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def fetch(statement: Any, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def is_superuser() -> bool:
+    return bool(fetch("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0])
