@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from .files import write_private
 from .programs import valkey_program
@@ -45,23 +42,19 @@ class EmbeddedBroker(EmbeddedServer):
         return self.folder / "valkey.conf"
 
     def _answer(self) -> Answer:
-        client = redis.Redis(
-            unix_socket_path=str(self.socket),
-            socket_timeout=5,
-            retry=Retry(NoBackoff(), 0),
-        )
+        # By hand: importing redis takes longer than starting the server.
         try:
-            client.ping()
-        except redis.exceptions.BusyLoadingError:
-            return Answer.STARTING
-        except redis.exceptions.ResponseError:
-            # It refuses to write (a full disk, say), which is for those who write to say.
-            return Answer.READY
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                answer = connection.recv(64)
+        except OSError:
             return Answer.SILENT
-        finally:
-            client.close()
-        return Answer.READY
+        if answer.startswith(b"-LOADING"):
+            return Answer.STARTING
+        # Any other error (a full disk, say) is for those who write to hear.
+        return Answer.READY if answer else Answer.SILENT
 
     def _complete(self) -> None:
         raise NotImplementedError("an empty Valkey is complete")

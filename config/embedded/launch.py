@@ -111,7 +111,7 @@ def _execute(request: dict[str, object], command: list[str]) -> None:
     if isinstance(account, dict):
         _become(**account, reach=request["reach"])  # type: ignore[arg-type]
     try:
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606
     except OSError as error:
         raise RefusedError(
             f"{command[0]} cannot be executed ({error.strerror}): install the virtual environment "

@@ -11,19 +11,6 @@ from pathlib import Path
 LARGEST = 10_000_000
 """Bytes at which the log of the last run is put aside at the next start."""
 
-_TELLING = (
-    "FATAL",
-    "PANIC",
-    "ERROR",
-    "error",
-    "Error",
-    "Fatal",
-    "Can't",
-    "can't",
-    "Bad ",
-)
-
-
 # The time and the process, of PostgreSQL and of Valkey.
 _PREFIX = re.compile(r"^(\d{4}-\S+ \S+ \w+ \[\d+\]|\d+:\w \d+ \w+ \d{4} \S+)\s+")
 
@@ -48,12 +35,11 @@ class ServerLog:
             os.close(fd)
 
     def reason(self) -> str:
-        """The lines that name a fault, three at most, else the last line, else nothing."""
+        """Its last three lines, in one: a fault is often named before the FATAL that follows."""
         try:
             with self.path.open(errors="replace") as file:
                 file.seek(self._start)
                 lines = [_PREFIX.sub("", line).strip() for line in file if line.strip()]
         except OSError:
             return ""
-        telling = [line for line in lines if any(word in line for word in _TELLING)]
-        return "; ".join(telling[-3:] or lines[-1:])
+        return "; ".join(lines[-3:])

@@ -104,7 +104,7 @@ class EmbeddedPostgres(EmbeddedServer):
             message = " ".join(str(error).split())
             raise EmbeddedError(
                 f"The embedded PostgreSQL in {self.folder} runs but refuses us: {message}. Its "
-                f"log is {self._log.path}."
+                f"log is {self.log}."
             ) from error
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:

@@ -31,8 +31,9 @@ def command_line(pid: int) -> list[str]:
         except OSError:
             return []
         return [os.fsdecode(word) for word in words if word]
-    found = subprocess.run(
-        ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],
+    found = subprocess.run(  # noqa: S603
+        ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
+        check=False,
         capture_output=True,
         text=True,
     ).stdout.strip()
@@ -162,7 +163,7 @@ def _launcher(
     # Nothing else of our environment: PG* and LC_* change what the programs do, and secrets
     # of the console are no business of a server that may run as another user.
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603
         [
             sys.executable or "python3",
             "-I",

@@ -59,7 +59,8 @@ class EmbeddedServer(ABC):
         self.data = self.folder / "data"
         self.socket_folder = socket_folder(self.folder, self.socket_name)
         self._pid_file = self.folder / "server.pid"
-        self._log = ServerLog(self.folder / "log" / "server.log")
+        self.log = self.folder / "log" / "server.log"
+        self._log = ServerLog(self.log)
         self._handles = Handles(self.folder, self._give)
         self._thread_lock = threading.Lock()
         self._thread_lock_pid = os.getpid()
@@ -200,7 +201,7 @@ class EmbeddedServer(ABC):
         try:
             self._give(self._pid_file)
             with self._log.writing() as log:
-                self._give(self._log.path)
+                self._give(self.log)
                 process.launch(
                     self._command(),
                     account=self._account(),
@@ -253,8 +254,8 @@ class EmbeddedServer(ABC):
             self.folder.mkdir(parents=True, exist_ok=True)
             # Root's server runs as another user, who must get through to its data.
             self.folder.chmod(0o711 if is_root() else 0o700)
-        self._log.path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._give(self._log.path.parent)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        self._give(self.log.parent)
 
     def _give(self, path: Path) -> None:
         """Let the owner of the folder use what root makes in it."""
@@ -267,7 +268,7 @@ class EmbeddedServer(ABC):
         reason = self._log.reason()
         return EmbeddedError(
             f"The embedded {self.noun} in {self.folder} {what}"
-            f"{f': {reason}' if reason else ''}. Its log is {self._log.path}; mend what it says, "
+            f"{f': {reason}' if reason else ''}. Its log is {self.log}; mend what it says, "
             f"or set {self.setting} to a server of your own."
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +20,7 @@ LONGEST = 103
 """Bytes of a socket's path: 107 on Linux, 103 on macOS."""
 
 # Not the folder that TMPDIR names: every process must compute the same one.
-_SHORT = Path("/tmp")
+_SHORT = Path("/tmp")  # noqa: S108
 
 
 def socket_folder(folder: Path, name: str) -> Path:
@@ -49,7 +50,8 @@ def is_private(path: Path, owners: Collection[int]) -> bool:
 
 def make_private(path: Path, account: Account | None) -> None:
     """Make the folder, or take the one that is there. Raises EmbeddedError."""
-    path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     owners = {os.geteuid()} | ({account.uid} if account else set())
     if not is_private(path, owners):
         raise EmbeddedError(
@@ -57,4 +59,5 @@ def make_private(path: Path, account: Account | None) -> None:
             "others: remove it, or set CUSTODY_VAR to another folder."
         )
     if account:
-        os.chown(path, account.uid, account.gid)
+        # The server's user owns it already, perhaps, and could put a link in its place.
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)

@@ -15,8 +15,8 @@ class BadTableName(UsageError):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"{text!r} is not the name of a table. Write NAME or SCHEMA.NAME; a part with capitals, "
-            'spaces or dots stands in double quotes: shop.users, "My Schema"."Tab.le".'
+            f"{text!r} is not the name of a table. Write NAME or SCHEMA.NAME; a part with "
+            'capitals, spaces or dots stands in double quotes: shop.users, "My Schema"."Tab.le".'
         )
 
 
@@ -31,6 +31,8 @@ class NoSuchTable(UsageError):
                 str(table): table.name if schema is None else f"{table.schema}.{table.name}"
                 for table in known
             },
+            # Whole names are alike by their schemas alone.
+            likeness=0.6 if schema is None else 0.8,
         )
         super().__init__(f"There is no table {wanted}.{_did_you_mean(near)}")
 
@@ -54,12 +56,14 @@ class NoSuchColumn(UsageError):
         )
 
 
-def nearest(wanted: str, names: dict[str, str]) -> list[str]:
-    """The keys, three at most, whose values look like `wanted`; capitals make no difference."""
+def nearest(wanted: str, names: dict[str, str], *, likeness: float = 0.6) -> list[str]:
+    """The keys, three at most, whose values look like `wanted`; capitals make no difference.
+
+    `likeness` is difflib's ratio: 0 for anything, 1 for the same."""
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name.casefold(), []).append(key)
-    found = difflib.get_close_matches(wanted.casefold(), keys, n=3)
+    found = difflib.get_close_matches(wanted.casefold(), keys, n=3, cutoff=likeness)
     return [key for name in found for key in keys[name]][:3]
 
 

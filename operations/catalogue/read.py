@@ -48,11 +48,9 @@ def table_name_resolve(text: str, *, using: str = "default") -> TableName:
 
 
 def _resolve(wanted: TableName | str, *, using: str) -> tuple[int, TableName]:
-    if isinstance(wanted, TableName):
-        schema, name = wanted.schema, wanted.name
-    else:
-        given, name = parse_table_name(wanted)
-        schema = given
+    schema, name = (
+        (wanted.schema, wanted.name) if isinstance(wanted, TableName) else parse_table_name(wanted)
+    )
     schemas = None if schema is None else [schema]
     found = _names(using=using, schemas=schemas, name=name)
     if len(found) > 1:

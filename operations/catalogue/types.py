@@ -105,7 +105,7 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...]
     """Its own; a partition's copies of its root's are the root's."""
     referenced_by: tuple[ForeignKey, ...]
-    """Those that point at its rows: at it, at a table it is a partition of, at a partition of it."""
+    """Those that point at its rows: at it, at a partition of it, at what it is a partition of."""
     triggers: tuple[Trigger, ...]
     partition_of: TableName | None
     partition_bound: str

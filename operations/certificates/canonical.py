@@ -29,7 +29,7 @@ def canonical(value: object) -> bytes:
     ).encode()
 
 
-def read_json(text: bytes) -> Any:
+def read_json(text: str) -> Any:
     """What a JSON text says. Raises NotCanonical when it can be read in more than one way."""
     try:
         return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)

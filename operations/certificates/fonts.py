@@ -6,8 +6,8 @@
 - Adobe's Asian fonts (not embedded: the program that shows the PDF brings them): Chinese, Japanese,
   Korean, and plain Greek and Russian where the machine has no font.
 
-What is left (also scripts written from right to left, which need shaping) is written as in JSON,
-`\\u05d0`: never a box or a gap that hides that something stands there.
+What is left is written as in JSON, `\\u05d0`, so that nothing is hidden: other scripts, those
+written from right to left (they need shaping), and marks that are not seen.
 """
 
 from __future__ import annotations
@@ -91,13 +91,20 @@ def markup(text: str, *, bold: bool = False) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether the regular font alone draws `text`, on one line."""
+    if _is_simple(text):
+        return True
     has = _fonts(False)[0].has
     return all(map(has, text)) and "\n" not in text
 
 
 def is_whole(text: str) -> bool:
     """Whether every character of `text` is drawn as itself."""
-    return all(character == "\n" or _drawable(character) for character in text)
+    return _is_simple(text) or all(map(_drawable, text))
+
+
+def _is_simple(text: str) -> bool:
+    # Spares thousands of table cells the look at every letter.
+    return text.isascii() and text.isprintable()
 
 
 class _Font:

@@ -28,6 +28,7 @@ _CELL_PADDING = 4
 _MOST_COLUMNS = 8
 # Longer text stands below the facts: a row of a table that is higher than a page is hard to read.
 _LONGEST_FACT = 700
+_MOST_ENTRIES = 40
 _NAMES = {"sha256": "SHA-256", "id": "ID", "pdf": "PDF", "json": "JSON", "sql": "SQL", "url": "URL"}
 _NOT_COUNTED = re.compile(r"(.*_)?(id|run|version|year)")
 
@@ -62,7 +63,7 @@ def shown(key: str, value: object) -> str:
     """A value as text; one of several parts on one line."""
     match value:
         case None:
-            return "–"
+            return "none"
         case bool():
             return "yes" if value else "no"
         case int():
@@ -77,12 +78,13 @@ def shown(key: str, value: object) -> str:
 
 
 def sections(body: dict[str, Any], *, depth: int = 0) -> list[Flowable]:
-    """`body` in its order, what is one line first."""
+    """`body` in its order, but what is one line first and what is pages long last."""
     short = {key: value for key, value in body.items() if _is_short(value)}
+    long = [key for key in body if key not in short]
     found = facts(short) if short else []
-    for key, value in body.items():
-        if key not in short:
-            found += [CondPageBreak(30 * mm), _heading(label(key), depth), *_section(key, value, depth)]
+    for key in sorted(long, key=lambda key: _entries(body[key]) > _MOST_ENTRIES):
+        found += [CondPageBreak(30 * mm), _heading(label(key), depth)]
+        found += _section(key, body[key], depth)
     return found
 
 
@@ -111,6 +113,16 @@ def _is_short(value: object) -> bool:
     if isinstance(value, dict | list | tuple):
         return not value
     return len(str(value)) <= _LONGEST_FACT
+
+
+def _entries(value: object) -> int:
+    match value:
+        case dict():
+            return sum(map(_entries, value.values()))
+        case list() | tuple():
+            return len(value) + sum(map(_entries, value))
+        case _:
+            return 0
 
 
 def _section(key: str, value: Any, depth: int) -> Iterator[Flowable]:
@@ -155,11 +167,7 @@ def _table(items: Sequence[dict[str, Any]], depth: int) -> Iterator[Flowable]:
             ("RIGHTPADDING", (0, 0), (-1, -1), _CELL_PADDING),
             ("TOPPADDING", (0, 0), (-1, -1), 2),
             ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
-            *(
-                ("ALIGN", (i, 1), (i, -1), "RIGHT")
-                for i, key in enumerate(columns)
-                if counted[key]
-            ),
+            *(("ALIGN", (i, 1), (i, -1), "RIGHT") for i, key in enumerate(columns) if counted[key]),
         ]
     )
     yield table

@@ -46,9 +46,7 @@ def certificate_pdf(envelope: dict[str, Any], *, public_key: str) -> bytes:
         subject=envelope["subject"],
         creator="Custody",
     )
-    frame = Frame(
-        MARGIN, 20 * mm, WIDTH, A4[1] - 38 * mm, 0, 0, 0, 0, id="page"
-    )
+    frame = Frame(MARGIN, 20 * mm, WIDTH, A4[1] - 38 * mm, 0, 0, 0, 0, id="page")
     document.addPageTemplates(PageTemplate(frames=[frame], onPage=_footer(envelope)))
     body = dict(envelope["body"])
     statement = body.pop("statement", None)

@@ -35,37 +35,34 @@ def explained(action: str, location: object) -> Iterator[None]:
 
 
 def explain(error: OSError, action: str, location: object) -> StorageError:
-    what = f"Cannot {action} {location}"
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return StorageFull(
-                f"{what}: no room is left. Free some space there, or point CUSTODY_STORAGE at a "
-                "larger disk with its files moved along; then try again."
-            )
-        case errno.EFBIG:
-            return StorageFull(
-                f"{what}: it would pass the largest size a file may have here. "
-                "Raise that limit (`ulimit -f`), then try again."
-            )
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return StorageError(
-                f"{what}: {error.strerror}. Let the user that runs Custody read and write there."
-            )
-        case errno.ENOENT:
-            return StorageMissing(
-                f"{what}: there is no such file. If it was moved, put it back; "
-                "if the storage is not mounted, mount it."
-            )
-        case errno.EEXIST:
-            return StorageExists(
-                f"{what}: it is there already, and nothing is ever overwritten. "
-                "Look at what it holds, and move it away if nothing needs it."
-            )
-        case errno.EIO | errno.ESTALE:
-            return StorageError(
-                f"{what}: {error.strerror}. Check the disk and its mount, then try again."
-            )
-        case _:
-            return StorageError(
-                f"{what}: {error.strerror or error}. Check CUSTODY_STORAGE and the disk it is on."
-            )
+    kind, remedy = _REMEDIES.get(
+        error.errno or 0, (StorageError, "Check CUSTODY_STORAGE and the disk it is on.")
+    )
+    return kind(f"Cannot {action} {location}: {error.strerror or error}. {remedy}")
+
+
+_MAKE_ROOM = (
+    "Free some space there, or move its files to a larger disk and point CUSTODY_STORAGE at it; "
+    "then try again."
+)
+_ALLOW = "Let the user that runs Custody read and write there."
+_CHECK_DISK = "Check the disk and its mount, then try again."
+
+_REMEDIES: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOSPC: (StorageFull, _MAKE_ROOM),
+    errno.EDQUOT: (StorageFull, _MAKE_ROOM),
+    errno.EFBIG: (StorageFull, "Raise the largest size of a file (`ulimit -f`), then try again."),
+    errno.ENOENT: (
+        StorageMissing,
+        "If it was moved, put it back; if the storage is not mounted, mount it.",
+    ),
+    errno.EEXIST: (
+        StorageExists,
+        "Nothing is ever overwritten: look at what is there, and move it away if it is not needed.",
+    ),
+    errno.EACCES: (StorageError, _ALLOW),
+    errno.EPERM: (StorageError, _ALLOW),
+    errno.EROFS: (StorageError, _ALLOW),
+    errno.EIO: (StorageError, _CHECK_DISK),
+    errno.ESTALE: (StorageError, _CHECK_DISK),
+}

@@ -49,4 +49,7 @@ def postgres(place: Place) -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(place.folder, settings=SETTINGS, sync=False)
     yield server
     place.clean()
+    if server.running():
+        # Left by processes that were just killed.
+        server.hold()
     server.release()

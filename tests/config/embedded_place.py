@@ -29,14 +29,23 @@ if kind == "broker":
 else:
     server = EmbeddedPostgres(folder, settings={"fsync": "off"}, sync=False)
 
-def fork():
+def fork(holding=False):
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        signal.pause()
+        if holding:
+            server.hold()
+        while True:
+            signal.pause()
     return pid
 
-verbs = {"hold": server.hold, "release": server.release, "running": server.running, "fork": fork}
+verbs = {
+    "hold": server.hold,
+    "release": server.release,
+    "running": server.running,
+    "fork": fork,
+    "fork a holder": lambda: fork(holding=True),
+}
 for line in sys.stdin:
     try:
         answer = {"answer": verbs[line.strip()]()}
@@ -159,7 +168,7 @@ class Place:
             cwd="/",
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
-            **_as(login),
+            **as_login(login),
         )
         user = User(process)
         self.users.append(user)
@@ -176,7 +185,8 @@ class Place:
         return masters(self.folder)
 
 
-def _as(login: str | None) -> dict[str, Any]:
+def as_login(login: str | None) -> dict[str, Any]:
+    """What makes subprocess run a program as this user."""
     if login is None:
         return {}
     entry = pwd.getpwnam(login)

@@ -76,7 +76,7 @@ def test_after_kill_9_of_the_server_alone_the_next_hold_starts_it(
 def test_a_starter_that_is_killed_does_not_lead_to_two_servers_on_one_folder(
     broker: EmbeddedBroker, new_place: Place
 ) -> None:
-    for _ in range(10):
+    for _ in range(4):
         starter = new_place.user("broker")
         starter.tell("hold")
         while not (new_place.folder / "server.pid").exists():

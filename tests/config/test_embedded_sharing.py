@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import EmbeddedPostgres
-
 from .embedded_place import Place, wait_until
 
 KINDS = ["postgres", "broker"]
@@ -114,25 +112,16 @@ def test_a_forked_child_counts_while_it_lives_and_stops_nothing_when_it_ends(
 
 
 def test_a_forked_child_that_holds_for_itself_stops_the_server_when_it_is_the_last(
-    postgres: EmbeddedPostgres, place: Place
+    place: Place,
 ) -> None:
-    postgres.hold()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(writing)
-            postgres.hold()
-            os.read(reading, 1)
-            postgres.release()
-        finally:
-            os._exit(0)
-    os.close(reading)
+    parent = place.user()
+    parent.do("hold")
+    child = parent.do("fork a holder")
     wait_until(lambda: len(handles(place)) == 2)
-    postgres.release()
+    parent.leave()
     assert len(place.masters()) == 1
-    os.close(writing)
-    os.waitpid(child, 0)
+    os.kill(child, signal.SIGTERM)
+    wait_until(lambda: gone(child))
     assert place.servers() == []
 
 

@@ -20,4 +20,6 @@ def fetch(statement: Any, parameters: list[Any] | None = None) -> list[tuple[Any
 
 
 def is_superuser() -> bool:
-    return bool(fetch("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0])
+    return bool(
+        fetch("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0]
+    )

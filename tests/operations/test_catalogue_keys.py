@@ -79,7 +79,9 @@ def test_both_ends_of_a_foreign_key_know_its_rule(clause: str, rule: str) -> Non
 
 
 def test_a_table_may_point_at_itself() -> None:
-    execute("CREATE SCHEMA shop", "CREATE TABLE shop.t (id int PRIMARY KEY, up int REFERENCES shop.t)")
+    execute(
+        "CREATE SCHEMA shop", "CREATE TABLE shop.t (id int PRIMARY KEY, up int REFERENCES shop.t)"
+    )
     found = table("shop.t")
     assert found.foreign_keys == found.referenced_by
     assert found.foreign_keys[0].columns == ("up",)
@@ -129,10 +131,12 @@ def test_triggers_are_told_without_postgresqls_own() -> None:
         "CREATE SCHEMA shop",
         "CREATE TABLE shop.users (a int PRIMARY KEY)",
         "CREATE TABLE shop.t (a int REFERENCES shop.users ON DELETE CASCADE)",
-        "CREATE FUNCTION shop.\"Note It\"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-        'CREATE TRIGGER b_rows AFTER INSERT OR UPDATE OF a OR DELETE ON shop.t'
+        'CREATE FUNCTION shop."Note It"() RETURNS trigger LANGUAGE plpgsql'
+        " AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER b_rows AFTER INSERT OR UPDATE OF a OR DELETE ON shop.t"
         ' FOR EACH ROW EXECUTE FUNCTION shop."Note It"()',
-        'CREATE TRIGGER a_all BEFORE TRUNCATE OR DELETE ON shop.t EXECUTE FUNCTION shop."Note It"()',
+        "CREATE TRIGGER a_all BEFORE TRUNCATE OR DELETE ON shop.t"
+        ' EXECUTE FUNCTION shop."Note It"()',
         'CREATE TRIGGER c_off AFTER DELETE ON shop.t EXECUTE FUNCTION shop."Note It"()',
         "ALTER TABLE shop.t DISABLE TRIGGER c_off",
         "ALTER TABLE shop.t ENABLE REPLICA TRIGGER b_rows",

@@ -60,8 +60,10 @@ def test_a_table_name_is_read_as_postgresql_reads_it(
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", ".", "a.", ".a", "a.b.c", "a b", '"a', 'a"b"', '""', '"".a', "1a", "a-b", "a;b"]
-    + ["a--b", "a(b)", "a'b", 'U&"a"', "a . b", '"a\0b"'],
+    [
+        *("", " ", ".", "a.", ".a", "a.b.c", "a b", '"a', 'a"b"', '""', '"".a', "1a", "a-b", "a;b"),
+        *("a--b", "a(b)", "a'b", 'U&"a"', "a . b", '"a\0b"'),
+    ],
 )
 def test_anything_else_is_refused_with_the_way_to_write_it(text: str) -> None:
     with pytest.raises(BadTableName, match=r'shop\.users, "My Schema"\."Tab\.le"'):
@@ -85,7 +87,8 @@ def test_quotes_are_left_out_where_they_are_not_needed(name: str) -> None:
 @pytest.mark.django_db
 def test_exactly_the_words_that_the_parser_reserves_are_quoted() -> None:
     reserved = {
-        word: category in "RT" for word, category in fetch("SELECT word, catcode FROM pg_get_keywords()")
+        word: category in "RT"
+        for word, category in fetch("SELECT word, catcode FROM pg_get_keywords()")
     }
     assert len(reserved) > 400
     # A word reserved by a newer server only is quoted on older ones too: no harm.
@@ -112,7 +115,9 @@ def test_a_written_name_means_itself_to_postgresql(name: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("parameters", [None, []], ids=["without parameters", "with parameters"])
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_an_identifier_in_a_statement_means_itself(name: str, parameters: list[object] | None) -> None:
+def test_an_identifier_in_a_statement_means_itself(
+    name: str, parameters: list[object] | None
+) -> None:
     execute("CREATE SCHEMA odd")
     table, column = TableName("odd", name), Identifier(name)
     execute(sql.SQL("CREATE TABLE {} ({} int)").format(table.sql, column))  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def test_a_tree_of_two_levels_is_told_from_every_node() -> None:
     )
     assert leaf.partition_bound == "FOR VALUES WITH (modulus 2, remainder 1)"
     assert rest.partition_bound == "DEFAULT"
-    assert leaf.primary_key and leaf.primary_key.columns == ("id", "at")
+    assert leaf.keys[0].columns == ("id", "at")
 
 
 @pytest.mark.usefixtures("tree")

@@ -104,10 +104,7 @@ def test_a_missing_column_is_refused_with_names_that_are_near() -> None:
 
 
 def test_rows_are_estimated_for_the_pages_there_are_now() -> None:
-    execute(
-        "CREATE SCHEMA shop",
-        "CREATE TABLE shop.t (a int, b text)",
-    )
+    execute("CREATE SCHEMA shop", "CREATE TABLE shop.t (a int, b text)")
     assert (table("shop.t").estimated_rows, table("shop.t").pages) == (0, 0)
     execute("INSERT INTO shop.t SELECT i, repeat('x', 500) FROM generate_series(1, 1500) AS i")
     fresh = table("shop.t")

@@ -1,0 +1,28 @@
+"""manage.py run_cancel RUN ..."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from operations.commands import CustodyCommand, Result
+from operations.run_commands import runs_result
+from operations.selectors.runs import run_get
+from operations.services.runs import run_cancel
+
+
+class Command(CustodyCommand):
+    help = "Ends a run for good after the step under way. What it did stays done, with its proof."
+    changes = True
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("runs", nargs="+", metavar="RUN")
+
+    def work(self, **options: Any) -> Result:
+        runs = [run_get(number) for number in options["runs"]]
+        if options["dry_run"]:
+            return runs_result(runs, dry_run=True)
+        actor = self.actor(options)
+        done = [run_cancel(run_id=r.pk, actor=actor, reason=options["reason"]) for r in runs]
+        return runs_result(done)

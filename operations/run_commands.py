@@ -1,0 +1,61 @@
+"""What the commands that decide about runs share."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.management.base import OutputWrapper
+
+from operations.commands import Result
+from operations.exceptions import Refused, UsageError
+from operations.models import Run
+from operations.runs.present import run_json, run_line
+
+
+def runs_result(runs: list[Run], *, dry_run: bool = False) -> Result:
+    documents = [run_json(run) for run in runs]
+    document: dict[str, Any] = {"runs": documents}
+    if dry_run:
+        document["dry_run"] = True
+    if len(documents) == 1:
+        document["run"] = documents[0]
+    text: list[Any] = [run_line(run) for run in runs] or ["No run."]
+    return Result(document, [*text, "Nothing was changed."] if dry_run else text)
+
+
+def plan_lines(run: Run) -> list[str]:
+    """What a person reads before they decide."""
+    return [run_line(run), *[f"  {name}: {value}" for name, value in run.plan.items() if value]]
+
+
+def approver_asked(options: dict[str, Any], stderr: OutputWrapper, shown: list[str]) -> User:
+    """The person at the keyboard, proved by their password.
+
+    Raises:
+        UsageError: no `--user`.
+        Refused: `--no-input` (nobody is there to decide), a wrong password, no such person.
+    """
+    name = options.get("user")
+    if not name:
+        raise UsageError("Who decides? Say --user NAME, a console user other than the requester.")
+    if options["no_input"]:
+        raise Refused("An approval is a person's decision: --no-input never gives one.")
+    for line in shown:
+        stderr.write(line)
+    person = authenticate(username=name, password=_password(name))
+    if not isinstance(person, User):
+        raise Refused(f"That is not the password of an active console user named {name}.")
+    return person
+
+
+def _password(name: str) -> str:
+    try:
+        if sys.stdin.isatty():
+            return getpass.getpass(f"Password of {name}: ")
+        return sys.stdin.readline().rstrip("\n")
+    except (EOFError, KeyboardInterrupt):
+        raise Refused("No password was given: nothing was decided.") from None

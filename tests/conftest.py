@@ -1,0 +1,66 @@
+"""Fixtures of all tests: storage and keys of their own, a governed table, a person who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from pytest_django.fixtures import SettingsWrapper
+
+
+@pytest.fixture(autouse=True)
+def own_files(settings: SettingsWrapper, tmp_path: Path) -> None:
+    """Storage and keys of one test are nobody else's."""
+    settings.CUSTODY_STORAGE = tmp_path / "storage"
+    settings.CUSTODY_KEYS = tmp_path / "keys"
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    return User.objects.create_user("ada", password="a long enough password", is_staff=True)
+
+
+@pytest.fixture
+def execute() -> Callable[..., list[tuple[Any, ...]]]:
+    """Runs SQL on the test's own connection; returns the rows, if any."""
+
+    def run(query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    return run
+
+
+@pytest.fixture
+def governed(
+    transactional_db: None, execute: Callable[..., list[tuple[Any, ...]]]
+) -> Iterator[str]:
+    """An empty schema of a governed application, gone after the test."""
+    execute("DROP SCHEMA IF EXISTS app CASCADE")
+    execute("CREATE SCHEMA app")
+    yield "app"
+    connection.close()
+    execute("DROP SCHEMA IF EXISTS app CASCADE")
+
+
+@pytest.fixture
+def other_session() -> Iterator[Callable[[], psycopg.Connection]]:
+    """Makes further connections to the test's database, as the application would have."""
+    made: list[psycopg.Connection] = []
+
+    def connect() -> psycopg.Connection:
+        parameters = connection.get_connection_params()
+        parameters.pop("cursor_factory", None)
+        parameters.pop("context", None)
+        made.append(psycopg.connect(**parameters, autocommit=True))
+        return made[-1]
+
+    yield connect
+    for session in made:
+        session.close()

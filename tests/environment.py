@@ -1,0 +1,56 @@
+"""What the tests stand on, made before Django reads its settings: one embedded server a session.
+
+`CUSTODY_TEST_POSTGRES=16` takes the older server, `CUSTODY_TEST_ROLE=plain` connects as a role
+that is neither superuser nor above row-level security. With DATABASE_URL set, that server is used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+PLAIN_ROLE = "custody_plain"
+# Nothing of a test has to survive a power cut.
+_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def _start() -> None:
+    var = Path(tempfile.mkdtemp(prefix="custody-test-"))
+    os.environ["CUSTODY_VAR"] = str(var)
+    os.environ["CUSTODY_ENV_FILE"] = str(var / "no.env")
+    os.environ.setdefault("CELERY_BROKER_URL", "memory://")
+    atexit.register(_remove, var, os.getpid())
+    if not os.environ.get("DATABASE_URL"):
+        _embedded(var)
+
+
+def _embedded(var: Path) -> None:
+    import psycopg
+
+    from config.embedded import EmbeddedPostgres
+
+    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    server = EmbeddedPostgres(var / "postgres", version=version, settings=_SETTINGS)
+    server.hold()
+    url = server.url
+    if os.environ.get("CUSTODY_TEST_ROLE") == "plain":
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                f"CREATE ROLE {PLAIN_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB"
+            )
+        url = psycopg.conninfo.make_conninfo(url, user=PLAIN_ROLE)
+    os.environ["DATABASE_URL"] = url
+
+
+def _remove(var: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(var, ignore_errors=True)
+
+
+# A worker of xdist inherits all of it from the process that started it.
+if "CUSTODY_TEST_STARTED" not in os.environ:
+    _start()
+    os.environ["CUSTODY_TEST_STARTED"] = "1"
