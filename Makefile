@@ -73,6 +73,6 @@ lock:
 		--fork-strategy fewest --no-emit-index-url --no-annotate --no-header $(LOCK_ARGS) -o requirements.lock
 
 clean:
-	@[ ! -x $(BIN)/python ] || $(BIN)/python manage.py embedded_stop || true
+	@[ ! -x $(BIN)/python ] || [ ! -d var ] || $(BIN)/python -m config.clean
 	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

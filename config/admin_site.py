@@ -5,7 +5,7 @@ from __future__ import annotations
 from unfold.sites import UnfoldAdminSite
 
 
-class ConsoleAdminSite(UnfoldAdminSite):
+class ConsoleAdminSite(UnfoldAdminSite):  # type: ignore[misc]
     site_title = "Custody"
     site_header = "Custody"
     index_title = "Overview"

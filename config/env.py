@@ -27,7 +27,7 @@ def secret(name: str) -> str:
     Raises:
         ImproperlyConfigured: in production, when the variable is not set.
     """
-    value = env.str(name, default="")
+    value: str = env.str(name, default="")
     if value:
         return value
     if PRODUCTION:

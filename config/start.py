@@ -6,7 +6,15 @@ import os
 import sys
 
 # Commands that need no database: they must not start one.
-_WITHOUT_DATABASE = {"help", "version", "--help", "-h", "--version", "makemessages", "compilemessages"}
+_WITHOUT_DATABASE = {
+    "help",
+    "version",
+    "--help",
+    "-h",
+    "--version",
+    "makemessages",
+    "compilemessages",
+}
 
 
 def hold_embedded() -> None:

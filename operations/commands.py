@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO, cast
 
 import psycopg
 from django.contrib.auth.models import User
@@ -53,7 +53,7 @@ class CustodyCommand(BaseCommand):
 
     changes: ClassVar[bool] = False
     """It changes something: it knows who acts, why, and `--dry-run`."""
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = ()
 
     def arguments(self, parser: CommandParser) -> None:
         """The command's own arguments."""
@@ -110,7 +110,7 @@ class CustodyCommand(BaseCommand):
             self.stdout.write(json.dumps(result.document, cls=DjangoJSONEncoder, indent=2))
         else:
             console = Console(
-                file=self.stdout._out,  # type: ignore[attr-defined]
+                file=cast(TextIO, self.stdout._out),
                 width=None if self.stdout.isatty() else 160,
                 highlight=False,
                 soft_wrap=True,

@@ -15,9 +15,7 @@ OLDEST_SERVER = 15
 
 
 @receiver(connection_created, dispatch_uid="operations.server_version")
-def refuse_old_server(
-    sender: object, connection: BaseDatabaseWrapper, **kwargs: Any
-) -> None:
+def refuse_old_server(sender: object, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Raises NotSupportedError below PostgreSQL 15: MERGE and security_invoker views are used."""
     if connection.vendor != "postgresql":
         return

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 
 @pytest.fixture(autouse=True)
-def own_files(settings: SettingsWrapper, tmp_path: Path) -> None:
+def own_files(settings: Settings, tmp_path: Path) -> None:
     """Storage and keys of one test are nobody else's."""
     settings.CUSTODY_STORAGE = tmp_path / "storage"
     settings.CUSTODY_KEYS = tmp_path / "keys"

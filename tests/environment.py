@@ -38,9 +38,7 @@ def _embedded(var: Path) -> None:
     url = server.url
     if os.environ.get("CUSTODY_TEST_ROLE") == "plain":
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                f"CREATE ROLE {PLAIN_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB"
-            )
+            connection.execute(f"CREATE ROLE {PLAIN_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB")
         url = psycopg.conninfo.make_conninfo(url, user=PLAIN_ROLE)
     os.environ["DATABASE_URL"] = url
 

@@ -15,9 +15,7 @@ DATABASE_URL: str = env.str("DATABASE_URL", default="")
 EMBEDDED_POSTGRES: EmbeddedPostgres | None = (
     None
     if DATABASE_URL
-    else EmbeddedPostgres(
-        VAR / "postgres", version=env.int("CUSTODY_POSTGRES_VERSION", default=18)
-    )
+    else EmbeddedPostgres(VAR / "postgres", version=env.int("CUSTODY_POSTGRES_VERSION", default=18))
 )
 if EMBEDDED_POSTGRES is not None:
     DATABASE_URL = EMBEDDED_POSTGRES.url

@@ -139,9 +139,7 @@ def _next_keys(
     if within is not None:
         conditions.append(within)
     where = (
-        sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions))
-        if conditions
-        else sql.SQL("")
+        sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
     )
     names = [sql.Identifier("t", column.name) for column in columns]
     # The highest of the next `size` keys.

@@ -19,8 +19,8 @@ _LEXEMES = re.compile(
     rf"""
       (?P<space>[ \t\r\n\f]+)
     | (?P<prefixed>(?:[BENXbenx]|[Uu]&)'|[Uu]&")
-    | (?P<string>'(?:[^']|'')*')
-    | (?P<name>"(?:[^"]|"")+")
+    | (?P<string>'(?:[^']|'')*+')
+    | (?P<name>"(?:[^"]|"")++")
     | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[Ee][+-]?[0-9]+)?(?P<junk>[{_LETTER}0-9$.]*))
     | (?P<word>[{_LETTER}][{_LETTER}0-9$]*)
     | (?P<symbol>::|[(),.])

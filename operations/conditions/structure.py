@@ -113,7 +113,8 @@ def _scalar(value: object) -> Scalar:
         case {"number": str(number), **others} if not others and _NUMBER.fullmatch(number):
             return Decimal(number)
     raise _refused(
-        value, 'a value is a text, a number, true, false, {"number": "1.50"} or {"now": "-30 days"}.'
+        value,
+        'a value is a text, a number, true, false, {"number": "1.50"} or {"now": "-30 days"}.',
     )
 
 

@@ -47,9 +47,7 @@ def run_list(
 
 def run_open_for(*, kind: str, subject: str) -> Run | None:
     """The one run of an exclusive kind that is not over yet for this subject."""
-    return (
-        Run.objects.filter(kind=kind, subject=subject, state__in=OPEN).order_by("-id").first()
-    )
+    return Run.objects.filter(kind=kind, subject=subject, state__in=OPEN).order_by("-id").first()
 
 
 def runs_with_dead_lease(*, run_id: int | None = None, using: str = "default") -> list[int]:

@@ -18,7 +18,10 @@ def alert_raise(
         key=key,
         resolved_at=None,
         defaults={
-            "summary": summary[:300], "remedy": remedy, "run": run, "severity": severity,
+            "summary": summary[:300],
+            "remedy": remedy,
+            "run": run,
+            "severity": severity,
         },
     )
     return alert

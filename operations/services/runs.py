@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from django.contrib.auth.models import AbstractBaseUser, User
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -47,8 +47,7 @@ def transition(run: Run, to: RunState, message: str, *, level: str = "info") -> 
     """
     if to not in TRANSITIONS[run.current]:
         raise TransitionRefused(
-            f"Run {run.pk} is {run.current.label.lower()}; "
-            f"it cannot become {to.label.lower()}."
+            f"Run {run.pk} is {run.current.label.lower()}; it cannot become {to.label.lower()}."
         )
     run.state = to
     if to in ENDED:
@@ -65,7 +64,7 @@ def run_create(
     *,
     kind: str,
     parameters: dict[str, Any],
-    requester: AbstractBaseUser,
+    requester: User,
     reason: str = "",
     using: str = "default",
 ) -> Run:
@@ -161,7 +160,7 @@ def _decided(
     return run
 
 
-def run_pause(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+def run_pause(*, run_id: int, actor: User, reason: str = "") -> Run:
     """Stops after the step under way; at once when no worker owns the run."""
     with transaction.atomic():
         run = run_lock(run_id)
@@ -177,7 +176,7 @@ def run_pause(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
         return run
 
 
-def run_resume(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+def run_resume(*, run_id: int, actor: User, reason: str = "") -> Run:
     """Queues a paused or failed run again, from its stored cursor; takes back a pause."""
     with transaction.atomic():
         run = run_lock(run_id)
@@ -198,7 +197,7 @@ def run_resume(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run
     return run
 
 
-def run_cancel(*, run_id: int, actor: AbstractBaseUser, reason: str = "") -> Run:
+def run_cancel(*, run_id: int, actor: User, reason: str = "") -> Run:
     """Ends a run for good after the step under way; what it did stays done, with its proof."""
     with transaction.atomic():
         run = run_lock(run_id)

@@ -80,7 +80,9 @@ def policy_import(
         PolicyRefused: naming the entry and what is wrong with it.
     """
     with transaction.atomic():
-        imported = [_import(entry, number, actor, reason, using) for number, entry in _each(entries)]
+        imported = [
+            _import(entry, number, actor, reason, using) for number, entry in _each(entries)
+        ]
         if dry_run:
             transaction.set_rollback(True)
     return imported
@@ -171,9 +173,11 @@ def _age_column(entry: dict[str, Any], table: Table, keep: Condition | None) -> 
 def _store(
     terms: dict[str, Any], table: Table, actor: User, reason: str, using: str
 ) -> PolicyImported:
-    policy = RetentionPolicy.objects.select_for_update().filter(
-        database=using, schema_name=table.name.schema, table_name=table.name.name
-    ).first()
+    policy = (
+        RetentionPolicy.objects.select_for_update()
+        .filter(database=using, schema_name=table.name.schema, table_name=table.name.name)
+        .first()
+    )
     if policy is None:
         policy = RetentionPolicy(name=_name(table), database=using, **terms)
         return _saved(policy, actor, reason, "created")

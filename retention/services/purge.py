@@ -225,5 +225,3 @@ class Purge(RunKind):
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         return purge_close(run=run, outcome=outcome)
-
-

@@ -102,7 +102,14 @@ def _complete(archive: Archive, run: Run) -> None:
 
 def _manifest(archive: Archive, run: Run) -> bytes:
     parts = archive.parts.order_by("number").values(
-        "number", "file", "rows", "bytes", "plain_bytes", "sha256", "schema_name", "table_name",
+        "number",
+        "file",
+        "rows",
+        "bytes",
+        "plain_bytes",
+        "sha256",
+        "schema_name",
+        "table_name",
         "window",
     )
     manifest = {

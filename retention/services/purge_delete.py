@@ -76,9 +76,7 @@ def _skipping(
     return _returning(statement, returning)
 
 
-def _returning(
-    statement: sql.Composable, returning: sql.Composable | None
-) -> sql.Composable:
+def _returning(statement: sql.Composable, returning: sql.Composable | None) -> sql.Composable:
     if returning is None:
         return statement
     return sql.SQL("{} RETURNING {}").format(statement, returning)

@@ -135,9 +135,7 @@ def _surge(policy: RetentionPolicy, total: int) -> str:
 
 def _count(rows: DueRows, using: str) -> dict[str, Any]:
     """Rows past their term, by what happens to them; a row is counted once, in this order."""
-    unprotected = vetoes.unprotected(
-        vetoes.protections(rows.table, using=using), table=rows.table
-    )
+    unprotected = vetoes.unprotected(vetoes.protections(rows.table, using=using), table=rows.table)
     query = sql.SQL(
         "SELECT count(*) FILTER (WHERE kept IS FALSE AND free AND NOT referred),"
         " count(*) FILTER (WHERE kept), count(*) FILTER (WHERE kept IS NULL),"

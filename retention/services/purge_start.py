@@ -30,6 +30,11 @@ class PurgeAnswer:
     run: Run | None
     refusal: str = ""
 
+    @property
+    def deleted(self) -> int:
+        """Rows that the run has deleted so far."""
+        return self.run.done if self.run is not None else 0
+
 
 def purge_preview(*, policy: RetentionPolicy) -> Plan:
     """What a run begun now would do. Raises CustodyError where it would be refused."""
@@ -94,5 +99,3 @@ def _execute(run: Run, on_progress: Callable[[Run], None] | None) -> Run:
             if time.monotonic() > give_up or run_get(run.pk).done > run.done:
                 raise
             time.sleep(0.5)
-
-

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from config.embedded import EmbeddedPostgres
 
-from .embedded_place import SETTINGS, Place, kill
+from .embedded_place import SETTINGS, Place, copy, kill
 
 
 @pytest.fixture
@@ -38,8 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(new_place: Place, made: Path) -> Place:
     """A place with a stopped PostgreSQL."""
-    subprocess.run(["cp", "-a", str(made), str(new_place.folder)], check=True)
-    shutil.rmtree(new_place.folder / "run")
+    copy(made, new_place.folder)
     return new_place
 
 

@@ -88,6 +88,8 @@ class User:
         assert self.process.stdin
         self.process.stdin.close()
         assert self.process.wait(timeout=60) == 0
+        assert self.process.stdout
+        self.process.stdout.close()
 
     def kill(self) -> None:
         self.process.kill()
@@ -183,6 +185,12 @@ class Place:
 
     def masters(self) -> list[int]:
         return masters(self.folder)
+
+
+def copy(made: Path, folder: Path) -> None:
+    """A stopped server elsewhere, owners kept; its socket's folder is made at the start."""
+    subprocess.run(["cp", "-a", str(made), str(folder)], check=True)
+    (folder / "run").rmdir()
 
 
 def as_login(login: str | None) -> dict[str, Any]:

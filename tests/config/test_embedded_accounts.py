@@ -20,7 +20,7 @@ from config.embedded import EmbeddedError, EmbeddedPostgres, account
 from config.embedded.account import SYSTEM_USER
 from config.embedded.programs import postgres_programs
 
-from .embedded_place import ROOT, SETTINGS, Place, as_login, kill, servers
+from .embedded_place import ROOT, SETTINGS, Place, as_login, copy, kill, servers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="what root does can only be seen as root")
 
@@ -79,9 +79,10 @@ def open_folder() -> Iterator[Path]:
 
 @reachable
 def test_for_root_the_server_is_an_unprivileged_user_without_any_capability(
-    open_folder: Path,
+    open_folder: Path, made: Path
 ) -> None:
-    server = EmbeddedPostgres(open_folder / "server", settings=SETTINGS, sync=False)
+    copy(made, open_folder / "server")
+    server = EmbeddedPostgres(open_folder / "server", settings=SETTINGS)
     before = modes([open_folder, *open_folder.parents])
     server.hold()
     (master,) = (pid for pid in servers(open_folder) if f"{pid}" in pid_file(server))
@@ -97,7 +98,7 @@ def test_under_a_closed_folder_it_gets_the_right_to_read_and_nothing_is_opened(
 ) -> None:
     closed = open_folder / "closed"
     closed.mkdir(mode=0o700)
-    subprocess.run(["cp", "-a", str(made), str(closed / "server")], check=True)
+    copy(made, closed / "server")
     before = modes([closed, *closed.parents])
     server = EmbeddedPostgres(closed / "server", settings=SETTINGS)
     server.hold()
@@ -157,7 +158,10 @@ def test_without_that_capability_one_line_names_the_folder_that_is_closed(
 
 
 @reachable
-def test_without_that_capability_a_folder_that_is_open_serves(open_folder: Path) -> None:
+def test_without_that_capability_a_folder_that_is_open_serves(
+    open_folder: Path, made: Path
+) -> None:
+    copy(made, open_folder / "server")
     place = Place(open_folder / "server")
     user = place.user(program=(sys.executable, "-c", WITHOUT_READ_SEARCH))
     user.do("hold")
@@ -266,9 +270,11 @@ def test_root_and_the_owner_of_the_folder_share_a_server_of_the_owner(
 
 @pytest.mark.parametrize("kind", ["postgres", "broker"])
 def test_what_root_made_is_refused_to_another_user_in_one_line(
-    open_folder: Path, kind: str
+    open_folder: Path, made: Path, kind: str
 ) -> None:
     program, path = ordinary_python("nobody")
+    if kind == "postgres":
+        copy(made, open_folder / "server")
     place = Place(open_folder / "server")
     root = place.user(kind)
     root.do("hold")

@@ -11,7 +11,7 @@ import pytest
 
 from config.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres
 
-from .embedded_place import SETTINGS, Place, servers
+from .embedded_place import SETTINGS, Place, copy, servers
 
 
 @pytest.fixture
@@ -19,11 +19,7 @@ def deep(made: Path, tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL whose folder has a path too long for a socket."""
     folder = tmp_path / ("long" * 20) / "server"
     folder.parent.mkdir()
-    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("run"))
-    for path in [made, *made.rglob("*")]:
-        copy = folder / path.relative_to(made)
-        if copy.exists():
-            os.chown(copy, path.stat().st_uid, path.stat().st_gid)
+    copy(made, folder)
     server = EmbeddedPostgres(folder, settings=SETTINGS)
     yield server
     server.release()

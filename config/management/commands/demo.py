@@ -73,8 +73,14 @@ def _report(night: Night, people: list[SignIn], seconds: float) -> list[Any]:
     lines: list[Any] = [
         "",
         text_table(
-            "policy", "table", "kept for", "rows before", "removed", "what became of them",
-            rows=night.table, right=frozenset({3, 4}),
+            "policy",
+            "table",
+            "kept for",
+            "rows before",
+            "removed",
+            "what became of them",
+            rows=night.table,
+            right=frozenset({3, 4}),
         ),
         "",
         *night.sentences,

@@ -39,7 +39,15 @@ class Command(CustodyCommand):
             for run in runs
         ]
         text = text_table(
-            "run", "kind", "subject", "state", "done", "total", "asked for by", "at",
-            rows=rows, right=frozenset({0, 4, 5}),
+            "run",
+            "kind",
+            "subject",
+            "state",
+            "done",
+            "total",
+            "asked for by",
+            "at",
+            rows=rows,
+            right=frozenset({0, 4, 5}),
         )
         return Result({"runs": [run_json(run) for run in runs]}, [text if runs else "No runs."])

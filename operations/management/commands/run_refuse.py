@@ -24,6 +24,4 @@ class Command(CustodyCommand):
         if options["dry_run"]:
             return runs_result([run], dry_run=True)
         approver = approver_asked(options, self.stderr, plan_lines(run))
-        return runs_result(
-            [run_refuse(run_id=run.pk, approver=approver, reason=options["reason"])]
-        )
+        return runs_result([run_refuse(run_id=run.pk, approver=approver, reason=options["reason"])])

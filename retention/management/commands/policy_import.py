@@ -34,8 +34,13 @@ class Command(CustodyCommand):
         if len(documents) == 1:
             document["policy"] = documents[0]
         rows = [
-            [each.policy.name, str(each.policy.table), each.policy.term, _then(each.policy),
-             each.change]
+            [
+                each.policy.name,
+                str(each.policy.table),
+                each.policy.term,
+                _then(each.policy),
+                each.change,
+            ]
             for each in imported
         ]
         text: list[Any] = [

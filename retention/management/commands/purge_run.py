@@ -8,12 +8,10 @@ from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result, text_table
 from operations.exceptions import CustodyError
-from operations.models import Run
-from operations.runs.present import run_json, run_line
-from operations.runs.states import RunState
 from retention.models import RetentionPolicy
+from retention.purge_answers import answers_result, with_refusals
 from retention.selectors.policies import policies_named
-from retention.services.purge_start import PurgeAnswer, purge_preview, purge_run
+from retention.services.purge_start import purge_preview, purge_run
 
 
 class Command(CustodyCommand):
@@ -46,7 +44,7 @@ class Command(CustodyCommand):
                         on_progress=bar,
                     )
                 )
-        return _result(answers)
+        return answers_result(answers)
 
     def _preview(self, policies: list[RetentionPolicy]) -> Result:
         plans, refused, lines = [], [], []
@@ -67,51 +65,20 @@ class Command(CustodyCommand):
                     plan.facts["walk"]["by"],
                 ]
             )
-        document: dict[str, Any] = {"dry_run": True, "plans": plans, "refused": refused}
+        document: dict[str, Any] = {"dry_run": True, "plans": plans}
         if len(plans) == 1:
             document["plan"] = plans[0]
         text: list[Any] = [
             text_table(
-                "policy", "table", "due", "what becomes of them", "older than", "walked by",
-                rows=lines, right=frozenset({2}),
+                "policy",
+                "table",
+                "due",
+                "what becomes of them",
+                "older than",
+                "walked by",
+                rows=lines,
+                right=frozenset({2}),
             ),
             "Nothing was changed.",
         ]
-        text += [f"{each['policy']}: {each['why']}" for each in refused]
-        return _with_refusals(document, text, refused, failed=False)
-
-
-def _result(answers: list[PurgeAnswer]) -> Result:
-    runs = [answer.run for answer in answers if answer.run is not None]
-    refused = [
-        {"policy": answer.policy.name, "why": answer.refusal}
-        for answer in answers
-        if answer.refusal
-    ]
-    document: dict[str, Any] = {"runs": [run_json(run) for run in runs], "refused": refused}
-    if len(runs) == 1:
-        document["run"] = document["runs"][0]
-    text: list[Any] = [_told(run) for run in runs]
-    text += [f"{each['policy']}: {each['why']}" for each in refused]
-    failed = any(run.current in (RunState.FAILED, RunState.CANCELLED) for run in runs)
-    return _with_refusals(document, text, refused, failed=failed)
-
-
-def _told(run: Run) -> str:
-    line = run_line(run)
-    if run.result.get("archive"):
-        line += f"; archive {run.result['archive']}"
-    if run.result.get("certificate"):
-        line += f"; certificate {run.result['certificate']}"
-    return line
-
-
-def _with_refusals(
-    document: dict[str, Any], text: list[Any], refused: list[dict[str, str]], *, failed: bool
-) -> Result:
-    if failed:
-        return Result(document, text, 1, "A run failed: see above, and manage.py run_show RUN.")
-    if refused:
-        names = ", ".join(each["policy"] for each in refused)
-        return Result(document, text, 3, f"Refused: {names}.")
-    return Result(document, text)
+        return with_refusals(document, text, refused, failed=False)
