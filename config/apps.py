@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -12,6 +12,10 @@ class ConsoleConfig(AppConfig):
     name = "config"
     label = "console"
     verbose_name = "Console"
+    # No role changes people: who can do that can give themselves every right.
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "auditor": ["auth.view_user", "auth.view_group", "admin.view_logentry"],
+    }
 
 
 class ConsoleAdminConfig(AdminConfig):

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class OperationsConfig(AppConfig):
     name = "operations"
     verbose_name = "Operations"
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "officer": ["view_*", "approve_run"],
+        "support": ["view_run", "view_runevent"],
+        "operator": ["view_*", "control_run", "approve_run"],
+        "auditor": ["view_*"],
+    }
 
     def ready(self) -> None:
         from operations import checks, connections  # noqa: F401
+        from operations.roles import roles_sync
+
+        post_migrate.connect(roles_sync, dispatch_uid="operations.roles_sync")

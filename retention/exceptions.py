@@ -23,3 +23,7 @@ class NoSuchArchive(UsageError):
 
 class ArchiveDamaged(CustodyError):
     """What an archive holds is not what its manifest says."""
+
+
+class RestoreRefused(Refused):
+    """The archive cannot be put back as its table is now."""

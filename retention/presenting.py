@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operations.conditions.render import describe
+from operations.conditions.describe import describe
 from operations.conditions.structure import from_json
 from retention.models import Archive, RetentionPolicy
 
@@ -46,3 +46,13 @@ def archive_json(archive: Archive) -> dict[str, Any]:
         "completed_at": archive.completed_at,
         "expires_at": archive.expires_at,
     }
+
+
+def bytes_text(count: int) -> str:
+    """Bytes as people read them: `812 bytes`, `3.4 MiB`."""
+    size, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{count:,} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"

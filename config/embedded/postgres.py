@@ -76,14 +76,17 @@ class EmbeddedPostgres(EmbeddedServer):
         if self._says("starting", "stopping"):
             # Each attempt to connect would leave a FATAL in the log.
             return Answer.STARTING
-        try:
-            with self._connect() as connection:
-                return Answer.READY if _has_database(connection) else Answer.INCOMPLETE
-        except psycopg.OperationalError:
-            # It may refuse for a reason, such as too many clients, and be there all the same.
-            ping = PGconn.ping(self._address().encode())
-            answers = {int(Ping.OK): Answer.READY, int(Ping.REJECT): Answer.STARTING}
-            return answers.get(ping, Answer.SILENT)
+        # Twice: between a refusal and the ping it may have become ready.
+        for _ in range(2):
+            try:
+                with self._connect() as connection:
+                    return Answer.READY if _has_database(connection) else Answer.INCOMPLETE
+            except psycopg.OperationalError:
+                ping = PGconn.ping(self._address().encode())
+            if ping != Ping.OK:
+                return Answer.STARTING if ping == Ping.REJECT else Answer.SILENT
+        # Ready, and refusing us for a reason such as too many clients.
+        return Answer.READY
 
     def _says(self, *states: str) -> bool:
         """Whether a server that lives has one of these states in its postmaster.pid."""

@@ -7,7 +7,7 @@
   Korean, and plain Greek and Russian where the machine has no font.
 
 What is left is written as in JSON, `\\u05d0`, so that nothing is hidden: other scripts, those
-written from right to left (they need shaping), and marks that are not seen.
+written from right to left (they need shaping), emoji, and marks that are not seen.
 """
 
 from __future__ import annotations
@@ -139,9 +139,12 @@ def _drawable(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _needs_escape(character: str) -> bool:
-    # Marks without width could reorder or hide what stands beside them.
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn") or (
-        unicodedata.bidirectional(character) in ("R", "AL", "AN")
+    return (
+        # reportlab gives these no way back to text, so that nobody could search or copy them.
+        ord(character) > 0xFFFF
+        # Marks without width could reorder or hide what stands beside them.
+        or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn")
+        or unicodedata.bidirectional(character) in ("R", "AL", "AN")
     )
 
 

@@ -20,8 +20,10 @@ from operations.catalogue.types import Column, Table
 from operations.conditions.columns import read_column
 from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.nodes import MAX_DEPTH, And, Comparison, Condition, Not, Or, Scalar
+from operations.conditions.lexemes import Lexeme
 from operations.conditions.reader import Reader
 from operations.conditions.values import Given, at_value, read_value
+from operations.conditions.words import guard_word
 
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
@@ -95,9 +97,24 @@ class _Parser:
                 return self._matched(column, word, negated=negated)
         if negated:
             reader.refuse(reader.next, "after not, here in, like, ilike or between is expected.")
-        if column.base_type != "bool":
-            reader.refuse(start, f"{column.name} is no boolean: compare it with a value.")
-        return Comparison(column.name, "=", True)
+        return self._alone(column, start)
+
+    def _alone(self, column: Column, start: Lexeme) -> Condition:
+        reader = self._reader
+        following = reader.next
+        if (
+            reader.at_words("and")
+            or reader.at_words("or")
+            or following.kind == "end"
+            or reader.at_symbol(")")
+        ):
+            if column.base_type != "bool":
+                reader.refuse(start, f"{column.name} is no boolean: compare it with a value.")
+            return Comparison(column.name, "=", True)
+        guard_word(reader)
+        if following.kind == "sign":
+            reader.refuse(start, "calculations are not understood: move them to the value's side.")
+        reader.refuse(following, "after a column an operator is expected.")
 
     def _mirrored(self) -> Condition:
         reader = self._reader
@@ -119,9 +136,7 @@ class _Parser:
                 return Comparison(column.name, f"is {negation}{word}")
         if reader.took_words("distinct", "from"):
             return Comparison(column.name, f"is {negation}distinct from", self._value(column))
-        reader.refuse(
-            reader.next, "after is, here null, true, false or distinct from is expected."
-        )
+        reader.refuse(reader.next, "after is, here null, true, false or distinct from is expected.")
 
     def _matched(self, column: Column, word: str, *, negated: bool) -> Condition:
         operator = f"not {word}" if negated else word

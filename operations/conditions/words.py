@@ -45,6 +45,4 @@ def guard_call(reader: Reader) -> None:
     guard_word(reader)
     lexeme, following = reader.next, reader.after()
     if lexeme.kind in ("word", "name") and (following.kind, following.text) == ("symbol", "("):
-        reader.refuse(
-            lexeme, _REASONS.get(lexeme.text, "no function may be called, except now().")
-        )
+        reader.refuse(lexeme, _REASONS.get(lexeme.text, "no function may be called, except now()."))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
+from contextlib import suppress
 from types import TracebackType
 
 import psycopg
@@ -22,7 +24,7 @@ from operations.models import Run
 from operations.runs.exceptions import LeaseLost, RunBusy, TransitionRefused
 from operations.runs.states import OWNED, RunState
 from operations.selectors.runs import run_get, runs_with_dead_lease
-from operations.services.runs import run_lock, run_log, transition
+from operations.services.runs import queue_again, run_lock, run_log, transition
 
 _TAKE = """
 UPDATE custody.operations_run r
@@ -37,13 +39,25 @@ SET fence = r.fence + 1,
 WHERE r.id = %(run)s
 """
 
+# The owner's session changes when it had to connect again.
+_STAY = """
+UPDATE custody.operations_run r
+SET backend_pid = pg_catalog.pg_backend_pid(),
+    backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity a
+                     WHERE a.pid = pg_catalog.pg_backend_pid()),
+    heartbeat_at = clock_timestamp(),
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+WHERE r.id = %(run)s
+RETURNING backend_pid, backend_start, heartbeat_at, lease_until
+"""
+
 _RENEW = """
 UPDATE custody.operations_run r
 SET heartbeat_at = clock_timestamp(),
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 WHERE r.id = (SELECT i.id FROM custody.operations_run i
               WHERE i.id = %(run)s AND i.fence = %(fence)s
-              -- A step of ours holds the lock: it is sign of life enough.
+              -- A step of ours holds the lock, and renews the lease itself.
               FOR UPDATE SKIP LOCKED)
 """
 
@@ -52,6 +66,40 @@ SELECT pg_catalog.pg_terminate_backend(a.pid)
 FROM custody.operations_run r
 JOIN pg_catalog.pg_stat_activity a ON a.pid = r.backend_pid AND a.backend_start = r.backend_start
 WHERE r.id = %(run)s AND r.lease_until < clock_timestamp()
+"""
+
+
+# Runs on the server, so it goes on when the worker is stopped in the middle of a step. The server
+# ends by itself a transaction that is idle or too long, but not one that waits for a stopped
+# worker to take its data: that takes a pg_terminate_backend (PostgreSQL's manual, "Client
+# Connection Defaults"; tcop/postgres.c, ProcessClientWriteInterrupt).
+_WATCH = """
+DO $watch$
+DECLARE
+    until timestamptz := clock_timestamp() + make_interval(secs => {seconds});
+    began timestamptz;
+BEGIN
+    LOOP
+        PERFORM pg_catalog.pg_stat_clear_snapshot();
+        SELECT a.xact_start INTO began
+        FROM custody.operations_run r
+        JOIN pg_catalog.pg_stat_activity a
+          ON a.pid = r.backend_pid AND a.backend_start = r.backend_start
+         AND a.application_name = {mark}
+        WHERE r.id = {run} AND r.fence = {fence};
+        IF began < clock_timestamp() - make_interval(secs => {budget}) THEN
+            PERFORM pg_catalog.pg_terminate_backend(r.backend_pid)
+            FROM custody.operations_run r WHERE r.id = {run} AND r.fence = {fence};
+        END IF;
+        -- Not while a step is well under way: nobody would watch it if its worker stopped now.
+        EXIT WHEN clock_timestamp() > until
+              AND (began IS NULL OR began > clock_timestamp() - interval '0.2 seconds');
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(0.1);
+        COMMIT;
+    END LOOP;
+END
+$watch$
 """
 
 
@@ -93,9 +141,7 @@ def lease_take(*, run_id: int, using: str = "default") -> Run:
                     f"Run {run_id} is in the hands of worker {run.worker}, "
                     f"last heard of at {run.heartbeat_at:%H:%M:%S}."
                 )
-            stop, worker = run.stop_with, run.worker
-            transition(run, RunState.QUEUED, f"Worker {worker} is gone.", level="warning")
-            run.stop_with = stop
+            queue_again(run, f"Worker {run.worker} is gone.")
         elif run.current is not RunState.QUEUED:
             raise TransitionRefused(
                 f"Run {run_id} is {run.current.label.lower()}: only a queued run can be worked on."
@@ -116,13 +162,16 @@ def lease_take(*, run_id: int, using: str = "default") -> Run:
 
 
 def lease_check(*, run_id: int, fence: int) -> Run:
-    """The run, locked, still owned with this fence. Raises LeaseLost."""
+    """The run, locked, still owned with this fence; its lease begins anew. Raises LeaseLost."""
     run = run_lock(run_id)
     if run.fence != fence or run.current not in OWNED:
         raise LeaseLost(
-            f"Run {run_id} was taken over by {run.worker or 'another worker'}; "
+            f"Run {run_id} was taken over by {run.worker or 'another worker'}, or ended; "
             "this worker stopped and committed nothing more."
         )
+    with connections[run.database].cursor() as cursor:
+        cursor.execute(_STAY, {"run": run_id, "lease": lease_seconds()})
+        run.backend_pid, run.backend_start, run.heartbeat_at, run.lease_until = cursor.fetchone()
     return run
 
 
@@ -133,20 +182,30 @@ def lease_release(*, run_id: int, fence: int, to: RunState, message: str) -> Non
             run = lease_check(run_id=run_id, fence=fence)
         except LeaseLost:
             return
+        if to is RunState.PAUSED and (
+            run.current is RunState.VERIFYING or run.stop_with == "cancel"
+        ):
+            # Little is left to do, or to cancel: the next worker does it.
+            queue_again(run, message, level="info")
+            return
         if run.current is RunState.RUNNING and to is RunState.PAUSED:
             transition(run, RunState.PAUSING, message)
         transition(run, to, message)
 
 
 class LeaseKeeper:
-    """Renews the lease from a thread with a connection of its own, while long work goes on.
+    """Renews the lease while long work goes on, and watches that no step outlasts its budget.
 
-    A process that is stopped or killed stops renewing: that is the point.
+    A thread with a connection of its own. A process that is stopped or killed stops renewing:
+    that is the point. The watching goes on without it, on the server.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, step_budget: float) -> None:
+        """`step_budget`: seconds after which a session that is in a step is ended."""
         self._run_id, self._fence = run.pk, run.fence
+        self._budget = step_budget
         self._connection: BaseDatabaseWrapper = connections[run.database]
+        self._session: psycopg.Connection | None = None
         self._end = threading.Event()
         self.lost = False
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -162,7 +221,12 @@ class LeaseKeeper:
         trace: TracebackType | None,
     ) -> None:
         self._end.set()
-        self._thread.join(timeout=10)
+        give_up = time.monotonic() + 10
+        # Again and again: the first may come a moment before what it is to end.
+        while self._thread.is_alive() and time.monotonic() < give_up:
+            with suppress(psycopg.Error, AttributeError):
+                self._session.cancel_safe(timeout=1)  # type: ignore[union-attr]
+            self._thread.join(timeout=0.1)
 
     def beat(self) -> None:
         """Raises LeaseLost once another worker has taken over."""
@@ -173,16 +237,33 @@ class LeaseKeeper:
         parameters = self._connection.get_connection_params()
         parameters.pop("cursor_factory", None)
         parameters.pop("context", None)
-        session: psycopg.Connection | None = None
-        while not self._end.wait(lease_seconds() / 4):
+        while not self._end.is_set():
             try:
-                if session is None or session.closed:
-                    session = psycopg.connect(**parameters, autocommit=True)
-                self._renew(session)
+                if self._session is None:
+                    self._session = psycopg.connect(**parameters, autocommit=True)
+                self._renew(self._session)
+                self._watch(self._session)
             except psycopg.Error:
-                session = None
-        if session is not None:
-            session.close()
+                self._close()
+                self._end.wait(0.25)
+        self._close()
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _watch(self, session: psycopg.Connection) -> None:
+        """Until the lease has to be renewed."""
+        session.execute(
+            sql.SQL(_WATCH).format(
+                seconds=sql.Literal(lease_seconds() / 4),
+                budget=sql.Literal(self._budget),
+                mark=sql.Literal(step_mark(self._run_id)),
+                run=sql.Literal(self._run_id),
+                fence=sql.Literal(self._fence),
+            )
+        )
 
     def _renew(self, session: psycopg.Connection) -> None:
         values = {"run": self._run_id, "fence": self._fence, "lease": lease_seconds()}
@@ -191,6 +272,11 @@ class LeaseKeeper:
                 "SELECT fence FROM custody.operations_run WHERE id = %s", [self._run_id]
             ).fetchone()
             self.lost = row is None or row[0] != self._fence
+
+
+def step_mark(run_id: int) -> str:
+    """The application_name of a session in a step: whoever looks at its locks sees what it is."""
+    return f"custody run {run_id}"
 
 
 def run_fail(*, run_id: int, fence: int, error: str) -> Run:
@@ -213,14 +299,8 @@ def run_sweep(*, using: str = "default") -> list[int]:
             run = run_lock(run_id)
             if run.current not in OWNED or not runs_with_dead_lease(run_id=run_id, using=using):
                 continue
-            stop = run.stop_with
             run.dispatched_at = None
-            transition(
-                run, RunState.QUEUED, f"Worker {run.worker} is gone; queued.", level="warning"
-            )
-            if stop:
-                run.stop_with = stop
-                run.save(update_fields=["stop_with"])
+            queue_again(run, f"Worker {run.worker} is gone; queued.")
     return _to_dispatch(using)
 
 

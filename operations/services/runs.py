@@ -60,6 +60,15 @@ def transition(run: Run, to: RunState, message: str, *, level: str = "info") -> 
     run_log(run, message, level=level)
 
 
+def queue_again(run: Run, message: str, *, level: str = "warning") -> None:
+    """Takes a locked run from its owner. What was asked of that one is asked of the next."""
+    stop = run.stop_with
+    transition(run, RunState.QUEUED, message, level=level)
+    if stop:
+        run.stop_with = stop
+        run.save(update_fields=["stop_with"])
+
+
 def run_create(
     *,
     kind: str,

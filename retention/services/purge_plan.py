@@ -12,7 +12,8 @@ from operations import vetoes
 from operations.batches.choose import walk_choose
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table
-from operations.conditions.render import describe, render
+from operations.conditions.describe import describe
+from operations.conditions.render import render
 from operations.conditions.structure import from_json
 from operations.runs.kinds import Plan
 from operations.selectors.runs import recent_maximum

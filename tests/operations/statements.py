@@ -1,20 +1,20 @@
-"""Plain SQL for the tests of what PostgreSQL knows and does."""
+"""Plain SQL for the tests of what PostgreSQL knows and does; an error spoils no transaction."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 
 def execute(*statements: str) -> None:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
 def fetch(statement: Any, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
 

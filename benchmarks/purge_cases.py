@@ -1,0 +1,184 @@
+"""One way of removing the expired half of a table of events, run in a process of its own.
+
+`python benchmarks/purge_cases.py CASE FOLDER` works on the database that DATABASE_URL names and
+prints `{seconds, rows, peak_mib, parts}`. Files that the case writes go into FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import psycopg
+import zstandard
+
+TABLE = "bench.events"
+KEEP_DAYS = 365
+CHUNK = 10_000
+ORM_CHUNK = 1_000
+
+Case = Callable[[Path], tuple[float, int]]
+"""Takes a folder, returns seconds and rows."""
+
+
+def one_delete(folder: Path) -> tuple[float, int]:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as session:
+        began = time.perf_counter()
+        rows = session.execute(
+            f"DELETE FROM {TABLE} WHERE created_at < %s", [_cutoff()]
+        ).rowcount
+        return time.perf_counter() - began, rows
+
+
+def copy_then_delete(folder: Path) -> tuple[float, int]:
+    """What anybody would write: the expired rows to a compressed file, fsync, one DELETE."""
+    with psycopg.connect(os.environ["DATABASE_URL"]) as session:
+        began = time.perf_counter()
+        copy = (
+            f"COPY (SELECT * FROM {TABLE} WHERE created_at < '{_cutoff()}')"
+            " TO STDOUT (FORMAT csv, HEADER true)"
+        )
+        compressor = zstandard.ZstdCompressor(level=3)
+        with (folder / "events.csv.zst").open("wb") as file:
+            with (
+                compressor.stream_writer(file, closefd=False) as packed,
+                session.cursor().copy(copy) as blocks,
+            ):
+                for block in blocks:
+                    packed.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        rows = session.execute(
+            f"DELETE FROM {TABLE} WHERE created_at < %s", [_cutoff()]
+        ).rowcount
+        session.commit()
+        return time.perf_counter() - began, rows
+
+
+def skip_locked_loop(folder: Path) -> tuple[float, int]:
+    statement = (
+        f"DELETE FROM {TABLE} WHERE id = ANY (ARRAY(SELECT id FROM {TABLE} WHERE created_at < %s"
+        f" LIMIT {CHUNK} FOR UPDATE SKIP LOCKED))"
+    )
+    rows = 0
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as session:
+        began = time.perf_counter()
+        while count := session.execute(statement, [_cutoff()]).rowcount:
+            rows += count
+        return time.perf_counter() - began, rows
+
+
+def orm_loop(folder: Path) -> tuple[float, int]:
+    """`QuerySet.delete()` in chunks. The model has no signals and nothing refers to it."""
+    _django()
+    from benchmarks.purge_model import event_model
+
+    events = event_model()
+    rows = 0
+    due = events.objects.filter(created_at__lt=_cutoff()).values_list("pk", flat=True)
+    due.exists()
+    began = time.perf_counter()
+    while keys := list(due[:ORM_CHUNK]):
+        rows += events.objects.filter(pk__in=keys).delete()[0]
+    return time.perf_counter() - began, rows
+
+
+def orm_loop_with_signal(folder: Path) -> tuple[float, int]:
+    """The same with one `post_delete` receiver, as audit packages install it."""
+    _django()
+    from django.db.models.signals import post_delete
+
+    from benchmarks.purge_model import event_model
+
+    post_delete.connect(lambda **_: None, sender=event_model(), weak=False)
+    return orm_loop(folder)
+
+
+def purge(folder: Path) -> tuple[float, int]:
+    return _purge(archive=False)
+
+
+def purge_with_archive(folder: Path) -> tuple[float, int]:
+    return _purge(archive=True)
+
+
+def _purge(*, archive: bool) -> tuple[float, int]:
+    """All of it: counting, planning, every batch, reading the parts back, the certificate."""
+    _django()
+    from operations.services.actors import actor_get
+    from retention.models import RetentionPolicy
+    from retention.services.purge_start import purge_run
+
+    schema, name = TABLE.split(".")
+    policy = RetentionPolicy.objects.create(
+        name="events",
+        schema_name=schema,
+        table_name=name,
+        age_column="created_at",
+        keep_hours=KEEP_DAYS * 24,
+        archive_first=archive,
+    )
+    requester = actor_get()
+    began = time.perf_counter()
+    answer = purge_run(policy=policy, requester=requester)
+    seconds = time.perf_counter() - began
+    if answer.run is None or answer.run.state != "succeeded":
+        raise SystemExit(f"The purge did not succeed: {answer}")
+    for event in answer.run.events.all():
+        print(f"  {event.message}", file=sys.stderr)
+    return seconds, answer.run.done
+
+
+CASES: dict[str, Case] = {
+    "one DELETE": one_delete,
+    "COPY to zstd, then one DELETE": copy_then_delete,
+    "purge": purge,
+    "purge with archive": purge_with_archive,
+    "SKIP LOCKED loop of 10,000": skip_locked_loop,
+    "QuerySet.delete() by 1,000": orm_loop,
+    "QuerySet.delete() by 1,000, with a signal": orm_loop_with_signal,
+}
+
+
+def _cutoff() -> datetime:
+    return datetime.now(UTC) - timedelta(days=KEEP_DAYS)
+
+
+def _django() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+
+
+def peak_mib() -> float:
+    """The most memory this process ever had, in MiB."""
+    with suppress(OSError, StopIteration):
+        # Linux counts into ru_maxrss what the process was before exec; this it does not.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(x for x in lines if x.startswith("VmHWM:")).split()[1]) / 1024
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    seconds, rows = CASES[options.case](options.folder)
+    print(json.dumps({"seconds": seconds, "rows": rows, "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    main()

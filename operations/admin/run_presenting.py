@@ -1,0 +1,68 @@
+"""What a kind of run has to say for itself on its page; the app that has the kind registers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from operations.admin.show import Fact, code, number, when_text
+from operations.certificates.layout import label
+from operations.models import Run
+from operations.runs.kinds import run_kinds
+
+
+class RunPresenter:
+    """Serves any kind: its plan and its result as they stand. Kinds that can say more override."""
+
+    def subject(self, run: Run) -> str | SafeString:
+        """What the run works on, with a link where there is a page."""
+        return run.subject
+
+    def plan(self, run: Run) -> list[Fact]:
+        """Everything a person has to read before they approve."""
+        return [Fact(label(key), _shown(value)) for key, value in run.plan.items()]
+
+    def outcome(self, run: Run) -> list[Fact]:
+        """What came of it, apart from its certificates."""
+        return [
+            Fact(label(key), _shown(value))
+            for key, value in run.result.items()
+            if key != "certificate"
+        ]
+
+
+_presenters: dict[str, RunPresenter] = {}
+_any = RunPresenter()
+
+
+def register_presenter(kind: str, presenter: RunPresenter) -> None:
+    _presenters[kind] = presenter
+
+
+def presenter(run: Run) -> RunPresenter:
+    return _presenters.get(run.kind, _any)
+
+
+def kind_title(name: str) -> str:
+    """`Purge` for `purge`; a kind that this console no longer knows keeps its name."""
+    kind = run_kinds().get(name)
+    return kind.title if kind is not None else name.replace("_", " ").capitalize()
+
+
+def _shown(value: Any) -> str | SafeString:
+    match value:
+        case None | "" | [] | {}:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return number(value)
+        case dict():
+            return "; ".join(f"{label(str(k)).lower()}: {_shown(v)}" for k, v in value.items())
+        case list():
+            return ", ".join(str(_shown(each)) for each in value)
+        case str():
+            return when_text(value) if len(value) < 40 else value
+        case _:
+            return code(str(value))

@@ -1,0 +1,31 @@
+"""Waking a worker for a run. The broker carries the call and is never trusted with it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+RUN_EXECUTE = "operations.run_execute"
+
+log = logging.getLogger(__name__)
+
+
+def wake(run_id: int) -> None:
+    """Sends a worker to the run once the transaction has committed.
+
+    A broker that is down is not an error: the sweeper finds the run in its table.
+    """
+    transaction.on_commit(partial(_send, run_id))
+
+
+def _send(run_id: int) -> None:
+    try:
+        current_app.send_task(
+            RUN_EXECUTE, kwargs={"run_id": run_id}, retry=False, ignore_result=True
+        )
+    except (OperationalError, OSError) as error:
+        log.warning("No worker was called for run %s; the sweeper will: %s", run_id, error)
