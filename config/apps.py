@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -17,9 +17,10 @@ class ConsoleConfig(AppConfig):
         "auditor": ["auth.view_user", "auth.view_group", "admin.view_logentry"],
     }
 
+    def ready(self) -> None:
+        # Calls to workers are sent through the application that is loaded.
+        from config import celery  # noqa: F401
+
 
 class ConsoleAdminConfig(AdminConfig):
     default_site = "config.admin_site.ConsoleAdminSite"
-
-    def ready(self, *args: Any, **kwargs: Any) -> None:
-        super().ready(*args, **kwargs)

@@ -10,7 +10,7 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from config import celery_processes  # noqa: E402
+from config import celery_processes
 
 app = Celery("custody")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -12,6 +12,8 @@ _WITHOUT_DATABASE = {
     "--help",
     "-h",
     "--version",
+    # Says itself what stands in the way of the database.
+    "doctor",
     "makemessages",
     "compilemessages",
 }

@@ -28,4 +28,4 @@ def _send(run_id: int) -> None:
             RUN_EXECUTE, kwargs={"run_id": run_id}, retry=False, ignore_result=True
         )
     except (OperationalError, OSError) as error:
-        log.warning("No worker was called for run %s; the sweeper will: %s", run_id, error)
+        log.info("No worker was called for run %s; the sweeper will: %s", run_id, error)

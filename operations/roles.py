@@ -63,8 +63,9 @@ def roles_sync(sender: AppConfig, using: str, **kwargs: Any) -> None:
         group, _ = group_model.objects.using(using).get_or_create(name=role)
         wanted = {p.pk for p in of_app if any(fnmatchcase(p.codename, x) for x in patterns)}
         held = set(
-            group.permissions.filter(content_type__app_label=sender.label)
-            .values_list("pk", flat=True)
+            group.permissions.filter(content_type__app_label=sender.label).values_list(
+                "pk", flat=True
+            )
         )
         group.permissions.add(*(wanted - held))
         if ours:

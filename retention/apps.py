@@ -17,4 +17,4 @@ class RetentionConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the kinds of run.
-        from retention.services import purge  # noqa: F401
+        from retention.services import archive_restore, purge  # noqa: F401

@@ -101,7 +101,7 @@ def configure(
         f"{name} = {_quoted(value)}"
         for name, value in {**_defaults(version, socket_folder), **settings}.items()
     ]
-    header = "# Written at every start. What you change belongs into postgresql.auto.conf.\n"
+    header = "# Written at every start. What ALTER SYSTEM sets goes before it.\n"
     write_private(data / "custody.conf", header + "\n".join(lines) + "\n", account)
     main = read_own(data / "postgresql.conf")
     if _INCLUDE not in main.splitlines():

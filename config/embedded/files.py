@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from .account import Account
@@ -13,9 +12,10 @@ def write_private(path: Path, text: str, account: Account | None) -> None:
     """Replace `path` at once by `text`, readable for `account` (or this user) alone.
 
     Root may write into a folder of the server's user here, who must not be able to make it
-    write elsewhere: hence a new file, never one that is there.
+    write elsewhere: hence a new file, never one that is there. One at a time.
     """
-    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    made = path.with_name(f".{path.name}.new")
+    made.unlink(missing_ok=True)
     fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:

@@ -11,6 +11,8 @@ from pathlib import Path
 LARGEST = 10_000_000
 """Bytes at which the log of the last run is put aside at the next start."""
 
+_ENOUGH = 20_000
+
 # The time and the process, of PostgreSQL and of Valkey.
 _PREFIX = re.compile(r"^(\d{4}-\S+ \S+ \w+ \[\d+\]|\d+:\w \d+ \w+ \d{4} \S+)\s+")
 
@@ -38,7 +40,7 @@ class ServerLog:
         """Its last three lines, in one: a fault is often named before the FATAL that follows."""
         try:
             with self.path.open(errors="replace") as file:
-                file.seek(self._start)
+                file.seek(max(self._start, self.path.stat().st_size - _ENOUGH))
                 lines = [_PREFIX.sub("", line).strip() for line in file if line.strip()]
         except OSError:
             return ""

@@ -73,9 +73,12 @@ class EmbeddedPostgres(EmbeddedServer):
         return self.data
 
     def _answer(self) -> Answer:
-        if self._says("starting", "stopping"):
-            # Each attempt to connect would leave a FATAL in the log.
+        # Each attempt to connect would leave a FATAL in the log.
+        if self._says("starting"):
             return Answer.STARTING
+        if self._says("stopping"):
+            # Not for any time: a smart shutdown waits for clients, of whom we may be one.
+            return Answer.SILENT
         # Twice: between a refusal and the ping it may have become ready.
         for _ in range(2):
             try:
@@ -88,13 +91,13 @@ class EmbeddedPostgres(EmbeddedServer):
         # Ready, and refusing us for a reason such as too many clients.
         return Answer.READY
 
-    def _says(self, *states: str) -> bool:
-        """Whether a server that lives has one of these states in its postmaster.pid."""
+    def _says(self, state: str) -> bool:
+        """Whether a server that lives has this state in its postmaster.pid."""
         try:
             lines = self._postmaster_file.read_text().split("\n")
         except OSError:
             return False
-        if len(lines) < 8 or lines[7].strip() not in states:
+        if len(lines) < 8 or lines[7].strip() != state:
             return False
         return lines[0].isdigit() and process.runs(int(lines[0]), self.mark)
 

@@ -7,7 +7,8 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "unfold",
+    # Without its own admin site: ours is named in ConsoleAdminConfig.
+    "unfold.apps.BasicAppConfig",
     "config.apps.ConsoleConfig",
     "config.apps.ConsoleAdminConfig",
     "django.contrib.auth",

@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.show import NOTHING, Fact, badge, link, when
@@ -39,19 +38,19 @@ class AlertAdmin(ReadOnlyAdmin):
     list_filter = (OpenFilter, "severity")
     search_fields = ("summary",)
 
-    @display(description="Severity", ordering="severity")
+    @admin.display(description="Severity", ordering="severity")
     def severity_shown(self, alert: Alert) -> SafeString:
         return severity_badge(alert)
 
-    @display(description="State", ordering="resolved_at")
+    @admin.display(description="State", ordering="resolved_at")
     def state_shown(self, alert: Alert) -> SafeString:
         return badge("Open", "warning") if alert.resolved_at is None else badge("Resolved")
 
-    @display(description="About")
+    @admin.display(description="About")
     def about(self, alert: Alert) -> SafeString | str:
         return _about(alert)
 
-    @display(description="Raised", ordering="raised_at")
+    @admin.display(description="Raised", ordering="raised_at")
     def raised(self, alert: Alert) -> SafeString | str:
         return when(alert.raised_at)
 

@@ -50,7 +50,7 @@ class ReadOnlyAdmin(ModelAdmin):
         return BoundedChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        found = super().get_queryset(request)
+        found: QuerySet[Any] = super().get_queryset(request)
         match = request.resolver_match
         if match is not None and (match.url_name or "").endswith("_changelist"):
             return found.defer(*self.payload)
@@ -69,7 +69,10 @@ class ReadOnlyAdmin(ModelAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            gone: HttpResponse = self._get_obj_does_not_exist_redirect(
+                request, self.opts, object_id
+            )
+            return gone
         return self.render_page(
             request, obj, self.page_template, {**self.page(request, obj), **(extra_context or {})}
         )
@@ -78,7 +81,7 @@ class ReadOnlyAdmin(ModelAdmin):
         self, request: HttpRequest, obj: Model, template: str, context: dict[str, Any]
     ) -> TemplateResponse:
         """`template` inside the admin's frame, titled and with breadcrumbs by the object's name."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
             template,

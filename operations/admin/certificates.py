@@ -10,7 +10,6 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.generic import View
-from unfold.decorators import display
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.document import sections
@@ -55,15 +54,15 @@ class CertificateAdmin(ReadOnlyAdmin):
     list_filter = ("kind",)
     search_fields = ("number", "subject")
 
-    @display(description="Kind", ordering="kind")
+    @admin.display(description="Kind", ordering="kind")
     def kind_shown(self, certificate: Certificate) -> str:
         return certificate.kind.replace("_", " ").capitalize()
 
-    @display(description="Run")
+    @admin.display(description="Run")
     def of_run(self, certificate: Certificate) -> SafeString | str:
         return _run(certificate)
 
-    @display(description="Issued", ordering="issued_at")
+    @admin.display(description="Issued", ordering="issued_at")
     def issued(self, certificate: Certificate) -> SafeString | str:
         return when(certificate.issued_at)
 
@@ -104,11 +103,11 @@ class SigningKeyAdmin(ReadOnlyAdmin):
     page_template = "custody/page.html"
     list_display = ("key_id", "created", "retired")
 
-    @display(description="Made", ordering="created_at")
+    @admin.display(description="Made", ordering="created_at")
     def created(self, key: SigningKey) -> SafeString | str:
         return when(key.created_at)
 
-    @display(description="Retired", ordering="retired_at")
+    @admin.display(description="Retired", ordering="retired_at")
     def retired(self, key: SigningKey) -> SafeString | str:
         return when(key.retired_at, empty="in use")
 

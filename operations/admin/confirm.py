@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -10,9 +10,11 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
 from django.views.generic import FormView
 from unfold.views import UnfoldModelAdminViewMixin
-from unfold.widgets import UnfoldAdminPasswordInput, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from operations.exceptions import CustodyError
 
@@ -31,7 +33,7 @@ class SignedReasonForm(ReasonForm):
     password = forms.CharField(
         label="Your password",
         strip=False,
-        widget=UnfoldAdminPasswordInput({"autocomplete": "current-password"}),
+        widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
         help_text="Yours, as you sign in with it: the decision is yours and nobody else's.",
     )
 
@@ -56,7 +58,7 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
     what to tell the person. A CustodyError becomes a message on the object's page.
     """
 
-    form_class: ClassVar[type[forms.Form]] = ReasonForm
+    form_class = ReasonForm
     template_name = "custody/confirm.html"
     raise_exception = True
     title = ""
@@ -71,7 +73,7 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
         raise NotImplementedError
 
     def not_now(self) -> str:
-        """Why it cannot be done as things are; empty when it can. Asked before the page is shown."""
+        """Why it cannot be done as things are; empty when it can. Asked before anything else."""
         return ""
 
     def back(self) -> str:
@@ -84,7 +86,7 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
             raise PermissionDenied
         return self.request.user
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not self.has_permission():
             raise PermissionDenied
         self.object = self.find()
@@ -109,8 +111,6 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
         return self._told(messages.SUCCESS, told, self.back())
 
     def _told(self, level: int, text: str, to: str) -> HttpResponse:
-        from django.shortcuts import resolve_url
-
         messages.add_message(self.request, level, text)
         return HttpResponseRedirect(resolve_url(to))
 

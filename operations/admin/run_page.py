@@ -62,6 +62,7 @@ def run_progress(run: Run, user: User | AnonymousUser) -> dict[str, Any]:
     context = run_page(run, user)
     return {
         "state": run.state,
+        "colour": context["colour"] or "plain",
         "ended": run.current in ENDED,
         "again_after": 1 if run.current in LIVE else 5,
         "done": run.done,

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from operations.admin.show import Fact, code, number, when_text
-from operations.certificates.layout import label
+from operations.admin.show import Fact, when_text
+from operations.certificates.layout import label, shown
 from operations.models import Run
 from operations.runs.kinds import run_kinds
 
@@ -51,18 +51,10 @@ def kind_title(name: str) -> str:
 
 
 def _shown(value: Any) -> str | SafeString:
-    match value:
-        case None | "" | [] | {}:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return number(value)
-        case dict():
-            return "; ".join(f"{label(str(k)).lower()}: {_shown(v)}" for k, v in value.items())
-        case list():
-            return ", ".join(str(_shown(each)) for each in value)
-        case str():
-            return when_text(value) if len(value) < 40 else value
-        case _:
-            return code(str(value))
+    if isinstance(value, dict):
+        return (
+            "; ".join(f"{label(str(k)).lower()}: {_shown(v)}" for k, v in value.items()) or "none"
+        )
+    if isinstance(value, str):
+        return when_text(value) if 0 < len(value) < 40 else value or "none"
+    return shown("", value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.generic import View
@@ -13,7 +14,7 @@ from operations.admin.confirm import ConfirmView, ReasonForm, SignedReasonForm
 from operations.admin.run_decisions import DECISIONS, Decision, is_open
 from operations.admin.run_page import run_progress
 from operations.admin.run_presenting import presenter
-from operations.admin.waking import wake
+from operations.dispatch import wake
 from operations.models import Run
 from operations.runs.exceptions import ApprovalRefused
 
@@ -50,7 +51,8 @@ class RunDecisionView(ConfirmView):
         )
 
     def find(self) -> Run | None:
-        return self.model_admin.get_queryset(self.request).filter(pk=self.kwargs["run_id"]).first()
+        runs: QuerySet[Run] = self.model_admin.get_queryset(self.request)
+        return runs.filter(pk=self.kwargs["run_id"]).first()
 
     def not_now(self) -> str:
         run: Run = self.object
@@ -71,9 +73,7 @@ class RunDecisionView(ConfirmView):
         if self.decision.asks_password and shown != run.plan_hash:
             raise ApprovalRefused("The plan is not the one that was shown: look at it again.")
         after = self.decision.act(run.pk, self.person, reason)
-        self.model_admin.log_change(
-            self.request, after, f"{self.decision.title}. Reason: {reason}"
-        )
+        self.model_admin.log_change(self.request, after, f"{self.decision.title}. Reason: {reason}")
         if self.decision.wakes:
             wake(run.pk)
         return f"{after}: {after.current.label.lower()}."

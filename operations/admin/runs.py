@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.run_page import percent, run_page
@@ -44,15 +43,15 @@ class RunAdmin(ReadOnlyAdmin):
     search_fields = ("subject", "requester__username")
     search_help_text = "What it works on, or who asked for it"
 
-    @display(description="Run", ordering="id")
+    @admin.display(description="Run", ordering="id")
     def name(self, run: Run) -> SafeString:
         return lines(f"{kind_title(run.kind)} of {run.subject}", f"Run {run.pk}")
 
-    @display(description="State", ordering="state")
+    @admin.display(description="State", ordering="state")
     def state_shown(self, run: Run) -> SafeString:
         return badge(run.current.label, STATE_COLOURS[run.state])
 
-    @display(description="Done")
+    @admin.display(description="Done")
     def progress(self, run: Run) -> SafeString:
         total = f" of {run.total:,}" if run.total is not None else ""
         return format_html(
@@ -64,11 +63,11 @@ class RunAdmin(ReadOnlyAdmin):
             percent(run) or 0,
         )
 
-    @display(description="Asked for", ordering="created_at")
+    @admin.display(description="Asked for", ordering="created_at")
     def asked(self, run: Run) -> SafeString | str:
         return when(run.created_at)
 
-    @display(description="Took")
+    @admin.display(description="Took")
     def took(self, run: Run) -> str:
         if run.started_at is None or run.finished_at is None:
             return duration(None)

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -106,8 +105,16 @@ def number(value: int | None) -> str:
 
 
 def size(value: int | None) -> str:
-    """Bytes as `1.2 MB`."""
-    return NOTHING if value is None else filesizeformat(value).replace("\xa0", " ")
+    """Bytes as `812 bytes`, `3.4 MiB`."""
+    if value is None:
+        return NOTHING
+    if value < 1024:
+        return f"{value:,} byte{'' if value == 1 else 's'}"
+    amount, units = float(value), iter(("KiB", "MiB", "GiB", "TiB"))
+    unit = ""
+    while amount >= 1024 and (larger := next(units, "")):
+        amount, unit = amount / 1024, larger
+    return f"{amount:,.1f} {unit}"
 
 
 def code(text: str) -> SafeString | str:
@@ -120,7 +127,7 @@ def digest(text: str) -> SafeString | str:
         return NOTHING
     return format_html(
         '<span class="c-digest"><code title="{}">{}…</code>'
-        '<button type="button" class="c-copy" data-copy="{}" aria-label="Copy the whole hash" hidden>'
+        '<button type="button" class="c-copy" data-copy="{}" aria-label="Copy it whole" hidden>'
         '<span class="material-symbols-outlined" aria-hidden="true">content_copy</span></button>'
         "</span>",
         text,
@@ -142,7 +149,9 @@ def lines(first: object, second: object) -> SafeString:
     """Two lines in one cell, the second one quiet."""
     if not second:
         return format_html("{}", first)
-    return format_html('<span class="c-lines"><span>{}</span><small>{}</small></span>', first, second)
+    return format_html(
+        '<span class="c-lines"><span>{}</span><small>{}</small></span>', first, second
+    )
 
 
 def joined(parts: list[SafeString]) -> SafeString:

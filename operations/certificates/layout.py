@@ -29,6 +29,7 @@ _MOST_COLUMNS = 8
 # Longer text stands below the facts: a row of a table that is higher than a page is hard to read.
 _LONGEST_FACT = 700
 _MOST_ENTRIES = 40
+_ROWS_AT_ONCE = 500
 _NAMES = {"sha256": "SHA-256", "id": "ID", "pdf": "PDF", "json": "JSON", "sql": "SQL", "url": "URL"}
 _NOT_COUNTED = re.compile(r"(.*_)?(id|run|version|year)")
 
@@ -154,23 +155,24 @@ def _table(items: Sequence[dict[str, Any]], depth: int) -> Iterator[Flowable]:
         Paragraph(fonts.markup(label(key), bold=True), form)
         for key, form in zip(columns, forms, strict=True)
     ]
+    look = [
+        ("FONT", (0, 1), (-1, -1), fonts.REGULAR, size, size + 2.5),
+        ("BACKGROUND", (0, 0), (-1, 0), PALE),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.8, ACCENT),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.3, _RULE),
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LEFTPADDING", (0, 0), (-1, -1), _CELL_PADDING),
+        ("RIGHTPADDING", (0, 0), (-1, -1), _CELL_PADDING),
+        ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
+        *(("ALIGN", (i, 1), (i, -1), "RIGHT") for i, key in enumerate(columns) if counted[key]),
+    ]
     yield Spacer(1, 2)
-    table = LongTable([head, *rows], colWidths=widths, repeatRows=1, splitInRow=1)
-    table.setStyle(
-        [
-            ("FONT", (0, 1), (-1, -1), fonts.REGULAR, size, size + 2.5),
-            ("BACKGROUND", (0, 0), (-1, 0), PALE),
-            ("LINEBELOW", (0, 0), (-1, 0), 0.8, ACCENT),
-            ("LINEBELOW", (0, 1), (-1, -1), 0.3, _RULE),
-            ("VALIGN", (0, 0), (-1, -1), "TOP"),
-            ("LEFTPADDING", (0, 0), (-1, -1), _CELL_PADDING),
-            ("RIGHTPADDING", (0, 0), (-1, -1), _CELL_PADDING),
-            ("TOPPADDING", (0, 0), (-1, -1), 2),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
-            *(("ALIGN", (i, 1), (i, -1), "RIGHT") for i, key in enumerate(columns) if counted[key]),
-        ]
-    )
-    yield table
+    # At each page's end reportlab measures all rows that are left: the time for one table would
+    # grow with the square of its rows.
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        yield LongTable([head, *some], colWidths=widths, repeatRows=1, splitInRow=1, style=look)
 
 
 def _cell(text: str, form: ParagraphStyle, width: float) -> str | Paragraph:

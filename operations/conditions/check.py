@@ -14,7 +14,17 @@ from operations.catalogue.types import Column, Table
 from operations.conditions.columns import known_column
 from operations.conditions.describe import describe
 from operations.conditions.exceptions import ConditionRefused
-from operations.conditions.nodes import MATCHING, STATING, And, Comparison, Condition, Not, Now, Or
+from operations.conditions.nodes import (
+    MATCHING,
+    STATING,
+    And,
+    Comparison,
+    Condition,
+    Not,
+    Now,
+    Or,
+    Scalar,
+)
 from operations.conditions.render import Text, plain_text, render
 
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
@@ -52,27 +62,31 @@ def _check(comparison: Comparison, table: Table, column: Column, using: str) -> 
 
 
 def _misfit(comparison: Comparison, column: Column) -> str | None:
+    """Why the column's type does not take the operator or a value, where PostgreSQL might."""
     if comparison.operator in STATING:
         stated = comparison.operator.removeprefix("is ").removeprefix("not ")
-        if stated != "null" and column.base_type != "bool":
-            return f"only a boolean is {stated}."
-        return None
+        fits = stated == "null" or column.base_type == "bool"
+        return None if fits else f"only a boolean is {stated}."
     if column.base_kind == "composite":
         return "only is null and is not null are understood."
     if comparison.operator in MATCHING and column.category != "S":
         return "only a text can be matched with a pattern."
-    for value in comparison.values:
-        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-        if is_number and column.base_type == "bool":
-            return "compare it with true or false."
-        if is_number and column.base_type not in _NUMBERS:
-            return "write the value in quotes."
-        if isinstance(value, Now) and column.base_type not in _MOMENTS:
+    reasons = (_value_misfit(value, column) for value in comparison.values)
+    return next((reason for reason in reasons if reason), None)
+
+
+def _value_misfit(value: Scalar, column: Column) -> str | None:
+    type_ = column.base_type
+    match value:
+        case Now() if type_ not in _MOMENTS:
             return "only a date or timestamp can be compared with now()."
-        if isinstance(value, bool) and column.base_type != "bool":
+        case bool() if type_ != "bool":
             return "only a boolean can be compared with true or false."
-        moves = isinstance(value, str) and _MOVING.search(value)
-        if moves and _TIMES.fullmatch(column.base_type):
+        case int() | Decimal() if type_ == "bool" and not isinstance(value, bool):
+            return "compare it with true or false."
+        case int() | Decimal() if type_ not in _NUMBERS | {"bool"}:
+            return "write the value in quotes."
+        case str() if _TIMES.fullmatch(type_) and _MOVING.search(value):
             return "a fixed date or time, or now() with an interval, is needed."
     return None
 
@@ -90,7 +104,7 @@ def _probe(comparison: Comparison, table: Table, column: Column, using: str) -> 
     )
     try:
         with transaction.atomic(using=using), connections[using].cursor() as cursor:
-            cursor.execute(statement)  # type: ignore[arg-type]
+            cursor.execute(statement)
     except (DataError, NotSupportedError, ProgrammingError) as error:
         raise ConditionRefused(describe(comparison), _said(error)) from error
 

@@ -23,17 +23,19 @@ def read_column(reader: Reader, table: Table) -> Column:
     guard_call(reader)
     lexeme = reader.next
     if lexeme.kind not in ("word", "name"):
-        reader.refuse(lexeme, "here a column is expected.")
+        raise reader.refused(lexeme, "here a column is expected.")
     parts = [reader.take().text]
     while reader.took_symbol("."):
         if reader.next.kind not in ("word", "name"):
-            reader.refuse(lexeme, "here a column is expected.")
+            raise reader.refused(lexeme, "here a column is expected.")
         parts.append(reader.take().text)
     *qualifiers, name = parts
     if qualifiers and qualifiers != [table.name.schema, table.name.name][-len(qualifiers) :]:
-        reader.refuse(lexeme, f"only columns of {table.name} can be named.")
+        raise reader.refused(lexeme, f"only columns of {table.name} can be named.")
     if reader.at_symbol("("):
-        reader.refuse(lexeme, "no function may be called, except now().")
+        raise reader.refused(lexeme, "no function may be called, except now().")
     if reader.at_symbol("::"):
-        reader.refuse(lexeme, "the cast of a column is not understood: compare the column itself.")
+        raise reader.refused(
+            lexeme, "the cast of a column is not understood: compare the column itself."
+        )
     return known_column(table, name)

@@ -24,7 +24,7 @@ def describe(condition: Condition) -> str:
             return _comparison(condition)
 
 
-def _part(part: Condition, apart: type[And] | type[Or]) -> str:
+def _part(part: Condition, apart: type[And | Or]) -> str:
     return f"({describe(part)})" if isinstance(part, apart) else describe(part)
 
 

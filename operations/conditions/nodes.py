@@ -137,7 +137,7 @@ class Not:
 Condition = Comparison | And | Or | Not
 
 
-def _joined(parts: tuple[Condition, ...], kind: type[And] | type[Or]) -> tuple[Condition, ...]:
+def _joined(parts: tuple[Condition, ...], kind: type[And | Or]) -> tuple[Condition, ...]:
     joined: list[Condition] = []
     for part in parts:
         joined.extend(part.parts if isinstance(part, kind) else (part,))

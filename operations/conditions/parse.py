@@ -19,8 +19,8 @@ from __future__ import annotations
 from operations.catalogue.types import Column, Table
 from operations.conditions.columns import read_column
 from operations.conditions.exceptions import ConditionRefused
-from operations.conditions.nodes import MAX_DEPTH, And, Comparison, Condition, Not, Or, Scalar
 from operations.conditions.lexemes import Lexeme
+from operations.conditions.nodes import MAX_DEPTH, And, Comparison, Condition, Not, Or, Scalar
 from operations.conditions.reader import Reader
 from operations.conditions.values import Given, at_value, read_value
 from operations.conditions.words import guard_word
@@ -48,7 +48,7 @@ class _Parser:
     def whole(self) -> Condition:
         condition = self._condition()
         if self._reader.next.kind != "end":
-            self._reader.refuse(self._reader.next, "here and, or or the end is expected.")
+            raise self._reader.refused(self._reader.next, "here and, or or the end is expected.")
         return condition
 
     def _condition(self) -> Condition:
@@ -70,7 +70,7 @@ class _Parser:
             return self._predicate()
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            reader.refuse(opening, f"it is nested more than {MAX_DEPTH} deep.")
+            raise reader.refused(opening, f"it is nested more than {MAX_DEPTH} deep.")
         reader.take()
         if opening.text == "not":
             condition: Condition = Not(self._negation())
@@ -96,7 +96,9 @@ class _Parser:
             if reader.took_words(word):
                 return self._matched(column, word, negated=negated)
         if negated:
-            reader.refuse(reader.next, "after not, here in, like, ilike or between is expected.")
+            raise reader.refused(
+                reader.next, "after not, here in, like, ilike or between is expected."
+            )
         return self._alone(column, start)
 
     def _alone(self, column: Column, start: Lexeme) -> Condition:
@@ -109,22 +111,26 @@ class _Parser:
             or reader.at_symbol(")")
         ):
             if column.base_type != "bool":
-                reader.refuse(start, f"{column.name} is no boolean: compare it with a value.")
+                raise reader.refused(
+                    start, f"{column.name} is no boolean: compare it with a value."
+                )
             return Comparison(column.name, "=", True)
         guard_word(reader)
         if following.kind == "sign":
-            reader.refuse(start, "calculations are not understood: move them to the value's side.")
-        reader.refuse(following, "after a column an operator is expected.")
+            raise reader.refused(
+                start, "calculations are not understood: move them to the value's side."
+            )
+        raise reader.refused(following, "after a column an operator is expected.")
 
     def _mirrored(self) -> Condition:
         reader = self._reader
         start = reader.next
         given = read_value(reader)
         if reader.next.kind != "operator":
-            reader.refuse(start, "a value alone is no condition: compare a column with it.")
+            raise reader.refused(start, "a value alone is no condition: compare a column with it.")
         operator = _MIRRORED[reader.take().text]
         if at_value(reader):
-            reader.refuse(start, "two values are compared: compare a column with a value.")
+            raise reader.refused(start, "two values are compared: compare a column with a value.")
         column = read_column(reader, self._table)
         return Comparison(column.name, operator, self._fitting(column, given, start.start))
 
@@ -136,14 +142,18 @@ class _Parser:
                 return Comparison(column.name, f"is {negation}{word}")
         if reader.took_words("distinct", "from"):
             return Comparison(column.name, f"is {negation}distinct from", self._value(column))
-        reader.refuse(reader.next, "after is, here null, true, false or distinct from is expected.")
+        raise reader.refused(
+            reader.next, "after is, here null, true, false or distinct from is expected."
+        )
 
     def _matched(self, column: Column, word: str, *, negated: bool) -> Condition:
         operator = f"not {word}" if negated else word
         if word == "between":
             low = self._value(column)
             if not self._reader.took_words("and"):
-                self._reader.refuse(self._reader.next, "here and is expected: between 1 and 5.")
+                raise self._reader.refused(
+                    self._reader.next, "here and is expected: between 1 and 5."
+                )
             between = Comparison(column.name, word, (low, self._value(column)))
             return Not(between) if negated else between
         if word == "in":

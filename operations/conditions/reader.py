@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.lexemes import Lexeme, lexemes
 
@@ -52,14 +50,14 @@ class Reader:
 
     def expect_symbol(self, symbol: str, reason: str) -> None:
         if not self.took_symbol(symbol):
-            self.refuse(self.next, reason)
+            raise self.refused(self.next, reason)
 
     def since(self, start: int) -> str:
         """The text from `start` to what was taken last."""
         return self.text[start : self._lexemes[self._at - 1].end]
 
-    def refuse(self, lexeme: Lexeme, reason: str) -> NoReturn:
-        """Refuses what begins at this lexeme."""
+    def refused(self, lexeme: Lexeme, reason: str) -> ConditionRefused:
+        """The error that refuses what begins at this lexeme."""
         if lexeme.kind == "end":
-            raise ConditionRefused(self.text, f"it ends too early; {reason}")
-        raise ConditionRefused(self.text[lexeme.start :], reason)
+            return ConditionRefused(self.text, f"it ends too early; {reason}")
+        return ConditionRefused(self.text[lexeme.start :], reason)

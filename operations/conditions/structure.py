@@ -1,4 +1,4 @@
-"""A condition as a structure: its parts, and the same as JSON for a model to store or a file to hold.
+"""A condition as a structure: its parts, and the same as JSON, for a model or a file.
 
     {"and": [{"column": "status", "operator": "=", "value": "open"},
              {"not": {"column": "seen_at", "operator": "<", "value": {"now": "-30 days"}}}]}

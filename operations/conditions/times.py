@@ -33,10 +33,12 @@ def _interval(reader: Reader) -> str:
         text = reader.take().text
         reader.take()
         if not reader.took_words("interval"):
-            reader.refuse(reader.next, "only an interval can be added to now().")
+            raise reader.refused(reader.next, "only an interval can be added to now().")
     else:
-        reader.refuse(lexeme, "after now() write + or - interval '30 days'.")
+        raise reader.refused(lexeme, "after now() write + or - interval '30 days'.")
     if not _QUANTITIES.fullmatch(text):
         # Now refuses it too; here the interval is shown as it was written.
-        reader.refuse(lexeme, "write the interval in whole numbers and units, such as '30 days'.")
+        raise reader.refused(
+            lexeme, "write the interval in whole numbers and units, such as '30 days'."
+        )
     return " ".join(f"{int(n)} {unit.lower()}" for n, unit in _QUANTITY.findall(text))

@@ -70,9 +70,9 @@ def read_value(reader: Reader) -> Given:
         given = _read(reader)
     follower = reader.next
     if follower.kind == "sign" or follower.text == "::":
-        reader.refuse(follower, "calculations and casts are not understood.")
+        raise reader.refused(follower, "calculations and casts are not understood.")
     if follower.kind == "string":
-        reader.refuse(follower, "two texts stand side by side: write one.")
+        raise reader.refused(follower, "two texts stand side by side: write one.")
     return given
 
 
@@ -83,7 +83,7 @@ def _read(reader: Reader) -> Given:
     if lexeme.kind == "word" and lexeme.text in ("true", "false"):
         return Given(reader.take().text == "true")
     if reader.at_words("null"):
-        reader.refuse(lexeme, "nothing equals NULL: write is null or is not null.")
+        raise reader.refused(lexeme, "nothing equals NULL: write is null or is not null.")
     if lexeme.kind == "string":
         text = reader.take().text
         return _cast(reader, text) if reader.took_symbol("::") else Given(text)
@@ -93,10 +93,12 @@ def _read(reader: Reader) -> Given:
         return Given(type=_type(reader), value=reader.take().text)
     guard_call(reader)
     if lexeme.kind in ("word", "name"):
-        reader.refuse(
+        raise reader.refused(
             lexeme, "a column is compared with a value, not with another column or a calculation."
         )
-    reader.refuse(lexeme, "here a value is expected: a text in single quotes, a number, now().")
+    raise reader.refused(
+        lexeme, "here a value is expected: a text in single quotes, a number, now()."
+    )
 
 
 def _at_typed(reader: Reader) -> bool:
@@ -113,7 +115,7 @@ def _cast(reader: Reader, text: str) -> Given:
         reader.take()
     given = Given(text, _type(reader), schema)
     if reader.at_symbol("("):
-        reader.refuse(reader.next, "a type with a length is not understood.")
+        raise reader.refused(reader.next, "a type with a length is not understood.")
     return given
 
 
@@ -122,10 +124,10 @@ def _type(reader: Reader) -> str:
     if lexeme.kind == "name":
         return reader.take().text
     if lexeme.kind != "word":
-        reader.refuse(lexeme, "here the name of a type is expected.")
+        raise reader.refused(lexeme, "here the name of a type is expected.")
     guard_word(reader)
     if lexeme.text in _CUT:
-        reader.refuse(lexeme, "this type cuts the text to a length of one: leave it out.")
+        raise reader.refused(lexeme, "this type cuts the text to a length of one: leave it out.")
     reader.take()
     return _TYPES.get(lexeme.text, lexeme.text)
 
@@ -134,15 +136,15 @@ def _number(reader: Reader) -> int | Decimal:
     negative = reader.next.kind == "sign" and reader.take().text == "-"
     lexeme = reader.next
     if lexeme.kind != "number":
-        reader.refuse(lexeme, "after a sign a number is expected.")
+        raise reader.refused(lexeme, "after a sign a number is expected.")
     if len(lexeme.text) > MAX_DIGITS:
-        reader.refuse(lexeme, f"a number has at most {MAX_DIGITS} digits.")
+        raise reader.refused(lexeme, f"a number has at most {MAX_DIGITS} digits.")
     text = reader.take().text
     if text.isdecimal():
         return -int(text) if negative else int(text)
     try:
         number = Decimal(text)
-    except InvalidOperation:
-        reader.refuse(lexeme, "this number is too large.")
+    except InvalidOperation as error:
+        raise reader.refused(lexeme, "this number is too large.") from error
     # The unary minus would round.
     return number.copy_negate() if negative else number

@@ -37,7 +37,7 @@ def guard_word(reader: Reader) -> None:
     lexeme = reader.next
     if lexeme.kind == "word" and lexeme.text in RESERVED:
         usual = f'this word of SQL is not understood here; to name a column, write "{lexeme.text}".'
-        reader.refuse(lexeme, _REASONS.get(lexeme.text, usual))
+        raise reader.refused(lexeme, _REASONS.get(lexeme.text, usual))
 
 
 def guard_call(reader: Reader) -> None:
@@ -45,4 +45,6 @@ def guard_call(reader: Reader) -> None:
     guard_word(reader)
     lexeme, following = reader.next, reader.after()
     if lexeme.kind in ("word", "name") and (following.kind, following.text) == ("symbol", "("):
-        reader.refuse(lexeme, _REASONS.get(lexeme.text, "no function may be called, except now()."))
+        raise reader.refused(
+            lexeme, _REASONS.get(lexeme.text, "no function may be called, except now().")
+        )

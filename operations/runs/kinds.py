@@ -94,6 +94,13 @@ class RunKind(ABC):
         Whoever committed, committed before this lock was granted.
         """
 
+    def prepare(self, beat: Beat) -> None:
+        """Before each attempt at a step, outside a transaction: what takes longer than a step may.
+
+        It holds no lock that the governed application could wait for, and leaves nothing that a
+        step relies on after the session is lost: then it is called again.
+        """
+
     @abstractmethod
     def step(self, run: Run) -> Step:
         """One slice of work, in the transaction that stores its cursor, under the run's lock.
@@ -106,6 +113,12 @@ class RunKind(ABC):
 
     def rolled_back(self, error: BaseException) -> None:
         """The last step is certainly not in the database: undo its files, take smaller bites."""
+
+    def lost(self) -> None:
+        """Another worker owns the run. Undo the last step's files if it is not in the database.
+
+        Nothing of ours can be committed any more, so what the database says now is final.
+        """
 
     def recovered(self, error: BaseException, beat: Beat) -> None:
         """Before a step that failed is tried again, holding no lock: wait until it can work."""

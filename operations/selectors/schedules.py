@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,8 @@ from operations.models import ScheduledJob
 
 GRACE = timedelta(hours=1)
 """A job may wait so long for a worker before it counts as missed."""
+_EARLY = timedelta(minutes=5)
+"""A start so long before its time is meant for it: clocks differ."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def jobs_missed(
     missed = []
     for name, times in timed.items():
         last = started.get(name)
-        due_at = next_time(times, after=last or since)
+        due_at = next_time(times, after=last + _EARLY if last else since)
         if due_at + GRACE < moment:
             missed.append(MissedJob(name, due_at, last))
     return missed
@@ -60,15 +63,8 @@ def is_timed(schedule: object) -> bool:
 
 def next_time(times: crontab, *, after: datetime) -> datetime:
     """The first time after `after`, in the time zone of beat (CUSTODY_TIME_ZONE)."""
-    asked = crontab(
-        minute=times._orig_minute,
-        hour=times._orig_hour,
-        day_of_week=times._orig_day_of_week,
-        day_of_month=times._orig_day_of_month,
-        month_of_year=times._orig_month_of_year,
-        nowfun=lambda: after,
-        app=times.app,
-    )
+    asked = copy(times)
+    asked.nowfun = lambda: after
     remaining: timedelta = asked.remaining_estimate(after)
     return after + remaining
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
@@ -30,6 +32,12 @@ def alert_raise(
 def alert_resolve(*, key: str) -> int:
     """Closes the open alert `key`; returns how many there were, 0 or 1."""
     return Alert.objects.filter(key=key, resolved_at=None).update(resolved_at=timezone.now())
+
+
+def alerts_resolve_others(*, prefix: str, current: Collection[str]) -> int:
+    """Closes the open alerts whose key begins with `prefix` and is not `current` any more."""
+    others = Alert.objects.filter(key__startswith=prefix, resolved_at=None)
+    return others.exclude(key__in=current).update(resolved_at=timezone.now())
 
 
 def alert_send() -> int:

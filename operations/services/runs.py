@@ -18,7 +18,7 @@ from operations.runs.exceptions import ApprovalRefused, NoSuchRun, RunBusy, Tran
 from operations.runs.kinds import run_kind
 from operations.runs.states import ENDED, OPEN, OWNED, TRANSITIONS, RunState
 from operations.selectors.runs import run_open_for, runs_with_dead_lease
-from operations.services.alerts import alert_resolve
+from operations.services.alerts import alert_raise, alert_resolve
 
 
 def plan_digest(plan: dict[str, Any], parameters: dict[str, Any]) -> str:
@@ -106,6 +106,7 @@ def run_create(
             transition(run, RunState.PREVIEWED, f"Planned: {_amount(plan.total, cls.unit)}.")
             if plan.approval_reason:
                 transition(run, RunState.AWAITING_APPROVAL, plan.approval_reason, level="warning")
+                _ask_for_approval(run)
             else:
                 transition(run, RunState.QUEUED, "Queued.")
     except IntegrityError:
@@ -117,6 +118,19 @@ def run_create(
             "resume or cancel it first."
         ) from None
     return run
+
+
+def _ask_for_approval(run: Run) -> None:
+    alert_raise(
+        key=f"run-approval:{run.pk}",
+        summary=f"{run} waits for another person's approval.",
+        remedy=(
+            f"{run.approval_reason} Look at it (manage.py run_show {run.pk}), then decide: "
+            f"manage.py run_approve {run.pk} --user NAME, or run_refuse."
+        ),
+        run=run,
+        severity="warning",
+    )
 
 
 def _amount(total: int | None, unit: str) -> str:
@@ -174,13 +188,14 @@ def run_pause(*, run_id: int, actor: User, reason: str = "") -> Run:
     with transaction.atomic():
         run = run_lock(run_id)
         said = f"Paused by {actor}." + _because(reason)
-        if run.current is RunState.RUNNING and not runs_with_dead_lease(run_id=run_id):
+        if run.current is RunState.PAUSING and run.stop_with == "cancel":
+            raise TransitionRefused(f"Run {run.pk} is being cancelled: there is nothing to pause.")
+        if run.current in OWNED and runs_with_dead_lease(run_id=run_id):
+            transition(run, RunState.QUEUED, "Its worker is gone.")
+        if run.current is RunState.RUNNING:
             run.stop_with = "pause"
             transition(run, RunState.PAUSING, said)
-        elif run.current is RunState.RUNNING:
-            transition(run, RunState.QUEUED, "Its worker is gone.")
-            transition(run, RunState.PAUSED, said)
-        else:
+        elif run.current is not RunState.PAUSING:
             transition(run, RunState.PAUSED, said)
         return run
 
@@ -190,17 +205,23 @@ def run_resume(*, run_id: int, actor: User, reason: str = "") -> Run:
     with transaction.atomic():
         run = run_lock(run_id)
         said = f"Resumed by {actor}." + _because(reason)
-        if run.current is RunState.PAUSING and not runs_with_dead_lease(run_id=run_id):
+        gone = run.current in OWNED and bool(runs_with_dead_lease(run_id=run_id))
+        if run.current is RunState.PAUSING and run.stop_with == "cancel":
+            if not gone:
+                raise TransitionRefused(f"Run {run.pk} is being cancelled: start a new one.")
+            queue_again(run, "Its worker is gone; still to cancel.")
+            return run
+        if run.current is RunState.PAUSING and not gone:
             transition(run, RunState.RUNNING, said)
             return run
-        if run.current in OWNED and runs_with_dead_lease(run_id=run_id):
+        if gone:
             said = f"Its worker is gone. {said}"
         elif run.current not in (RunState.PAUSED, RunState.FAILED):
             raise TransitionRefused(
                 f"Run {run.pk} is {run.current.label.lower()}: "
                 "only a paused or failed run can be resumed."
             )
-        run.error, run.dispatched_at = "", None
+        run.error, run.dispatched_at, run.losses = "", None, 0
         transition(run, RunState.QUEUED, said)
     alert_resolve(key=f"run-failed:{run_id}")
     return run
@@ -211,16 +232,17 @@ def run_cancel(*, run_id: int, actor: User, reason: str = "") -> Run:
     with transaction.atomic():
         run = run_lock(run_id)
         said = f"Cancelled by {actor}." + _because(reason)
-        if run.current in (RunState.RUNNING, RunState.PAUSING) and not runs_with_dead_lease(
-            run_id=run_id
-        ):
-            if run.current is RunState.RUNNING:
-                transition(run, RunState.PAUSING, said)
+        if run.current in OWNED and runs_with_dead_lease(run_id=run_id):
+            transition(run, RunState.QUEUED, "Its worker is gone.")
+        if run.current is RunState.RUNNING:
+            run.stop_with = "cancel"
+            transition(run, RunState.PAUSING, said)
+            return run
+        if run.current is RunState.PAUSING:
             run.stop_with = "cancel"
             run.save(update_fields=["stop_with"])
+            run_log(run, said)
             return run
-        if run.current in OWNED:
-            transition(run, RunState.QUEUED, "Its worker is gone.")
         run_end_cancelled(run, said)
     alert_resolve(key=f"run-failed:{run_id}")
     alert_resolve(key=f"run-approval:{run_id}")

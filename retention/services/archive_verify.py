@@ -26,7 +26,6 @@ OnPart = Callable[[int, int], None]
 """Called after each part with the bytes read so far and those of the archive."""
 
 MANIFEST = "manifest.json"
-_LONGEST_SIDECAR = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,10 @@ def _part(part: ArchivePart, store: Storage) -> list[Problem]:
 
 def _sidecar(part: ArchivePart, store: Storage) -> list[Problem]:
     file = f"{part.file}.json"
-    found = _read_json(file, store)
-    if isinstance(found, Problem):
-        return [found]
+    try:
+        found, _ = _read_json(file, store)
+    except _Unusable as error:
+        return [error.problem]
     wanted = {
         "archive": part.archive.name,
         "run": part.archive.run_id,
@@ -145,11 +145,11 @@ def _sidecar(part: ArchivePart, store: Storage) -> list[Problem]:
 
 def _manifest(archive: Archive, parts: list[ArchivePart], store: Storage) -> list[Problem]:
     file = f"{archive.folder}/{MANIFEST}"
-    found = _read_json(file, store)
-    if isinstance(found, Problem):
-        return [found]
+    try:
+        found, digest = _read_json(file, store)
+    except _Unusable as error:
+        return [error.problem]
     problems = []
-    digest = _digest(file, store)
     if digest != archive.manifest_sha256:
         problems.append(Problem(file, "is not what was written: its SHA-256 differs"))
     certified = _certified(archive)
@@ -202,22 +202,27 @@ def _compared(file: str, found: dict[str, Any], wanted: dict[str, Any]) -> list[
     return [Problem(file, f"does not agree with the database on: {', '.join(differing)}")]
 
 
-def _read_json(file: str, store: Storage) -> dict[str, Any] | Problem:
+class _Unusable(Exception):
+    def __init__(self, file: str, what: str) -> None:
+        super().__init__(what)
+        self.problem = Problem(file, what)
+
+
+def _read_json(file: str, store: Storage) -> tuple[dict[str, Any], str]:
+    """A small file and its SHA-256. Raises _Unusable."""
     try:
         with store.open(file) as opened:
-            found = json.loads(opened.read(_LONGEST_SIDECAR))
+            content = opened.read()
+        found = json.loads(content)
     except StorageMissing:
-        return Problem(file, "is missing")
+        raise _Unusable(file, "is missing") from None
     except StorageError as error:
-        return Problem(file, str(error))
+        raise _Unusable(file, str(error)) from error
     except ValueError:
-        return Problem(file, "cannot be read: it is not JSON")
-    return found if isinstance(found, dict) else Problem(file, "is not a JSON object")
-
-
-def _digest(file: str, store: Storage) -> str:
-    with store.open(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        raise _Unusable(file, "cannot be read: it is not JSON") from None
+    if not isinstance(found, dict):
+        raise _Unusable(file, "cannot be read: it is not a JSON object")
+    return found, hashlib.sha256(content).hexdigest()
 
 
 def _unknown(archive: Archive, parts: list[ArchivePart], store: Storage) -> Iterator[Problem]:

@@ -23,10 +23,9 @@ def archive_name(run: Run) -> str:
 class ArchiveWriter:
     """Adds parts to the archive of one run."""
 
-    def __init__(self, run: Run, table: Table) -> None:
+    def __init__(self, run: Run) -> None:
         self._run_id = run.pk
         self._parameters: dict[str, Any] = run.parameters
-        self._table = table
         self.name = archive_name(run)
         self.folder = f"archives/{self.name}"
 
@@ -34,7 +33,9 @@ class ArchiveWriter:
         """A name that no other attempt of any worker has."""
         return f"{self.folder}/part-{number:06d}-{fence}.{attempt}.csv.zst"
 
-    def add(self, writer: PartWriter, number: int, window: Window, rows: int) -> None:
+    def add(
+        self, writer: PartWriter, *, table: Table, number: int, window: Window, rows: int
+    ) -> None:
         """Waits until the part is durable, then makes it known in the transaction under way.
 
         Raises StepStalled or StorageError when it did not become durable in time.
@@ -45,10 +46,10 @@ class ArchiveWriter:
                 "name": self.name,
                 "policy_id": self._parameters["policy"],
                 "policy_version": self._parameters["policy_version"],
-                "schema_name": self._table.name.schema,
-                "table_name": self._table.name.name,
+                "schema_name": table.name.schema,
+                "table_name": table.name.name,
                 "folder": self.folder,
-                "layout": layout(self._table),
+                "layout": layout(table),
             },
         )
         leaf = window.leaf
@@ -77,11 +78,13 @@ class ArchiveWriter:
 
     def reap(self, storage: Storage) -> None:
         """Removes what a killed attempt left. Only under the run's lock, while it is unfinished."""
-        for draft in storage.list_drafts(self.folder):
+        # With the slash: a prefix alone is also that of another run's folder.
+        folder = f"{self.folder}/"
+        for draft in storage.list_drafts(folder):
             storage.delete_draft(draft)
         known = set(
             ArchivePart.objects.filter(archive__run_id=self._run_id).values_list("file", flat=True)
         )
-        for file in storage.list(self.folder):
+        for file in storage.list(folder):
             if file.removesuffix(".json") not in known:
                 storage.delete(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connections
@@ -30,15 +31,40 @@ COPY_OPTIONS = "FORMAT csv, HEADER true, ENCODING 'UTF8'"
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
 FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+WHERE a.attrelid = pg_catalog.to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 
+_REFERENCES = """
+WITH RECURSIVE below AS (
+    SELECT pg_catalog.to_regclass(%(table)s)::oid AS node
+    UNION
+    SELECT i.inhrelid FROM below b
+    JOIN pg_catalog.pg_inherits i ON i.inhparent = b.node
+    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relispartition
+), above AS (
+    SELECT pg_catalog.to_regclass(%(table)s)::oid AS node
+    UNION
+    SELECT i.inhparent FROM above a
+    JOIN pg_catalog.pg_class c ON c.oid = a.node AND c.relispartition
+    JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+)
+SELECT n.nspname::text, c.relname::text, f.conname::text, f.confdeltype::text,
+       f.conkey::text, f.confkey::text
+FROM pg_catalog.pg_constraint f
+JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+-- With a parent it is PostgreSQL's own copy for a partition.
+WHERE f.contype = 'f' AND f.conparentid = 0
+  AND f.confrelid IN (SELECT node FROM below UNION SELECT node FROM above)
+ORDER BY 1, 2, 3
+"""
 
-def session_pin(using: str) -> None:
+
+def session_pin(using: str, settings: Mapping[str, str] = SESSION) -> None:
     """Pins the settings until the end of the transaction."""
-    calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in SESSION)
-    values = [text for pair in SESSION.items() for text in pair]
+    calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in settings)
+    values = [text for pair in settings.items() for text in pair]
     with connections[using].cursor() as cursor:
         cursor.execute(f"SELECT {calls}", values)
 
@@ -72,14 +98,18 @@ def layout(table: Table) -> dict[str, Any]:
 
 
 def fingerprint(table: TableName, *, using: str) -> str:
-    """SHA-256 of the table's columns, their types and order, as they are in this transaction.
+    """SHA-256 of the table's columns and of the foreign keys that point at it, as they are now.
 
     Asked under a lock that keeps ALTER TABLE out: a column that was added since the run was
-    planned would otherwise be destroyed without being archived.
+    planned would otherwise be destroyed without being archived, and a foreign key that cascades
+    would take rows along that no policy covers.
     """
+    name = {"table": table.sql.as_string(None)}
+    found = []
     with connections[using].cursor() as cursor:
-        cursor.execute(_COLUMNS, [table.sql.as_string(None)])
-        found = [list(row) for row in cursor.fetchall()]
+        for query in (_COLUMNS, _REFERENCES):
+            cursor.execute(query, name)
+            found.append([list(row) for row in cursor.fetchall()])
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 

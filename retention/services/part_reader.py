@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import zstandard
 
@@ -59,7 +59,7 @@ class PartReader:
             unpacker = zstandard.ZstdDecompressor()
             try:
                 for block in unpacker.read_to_iter(
-                    self._stored, read_size=_READ, write_size=_UNPACKED
+                    cast("BinaryIO", self._stored), read_size=_READ, write_size=_UNPACKED
                 ):
                     self._plain_bytes += len(block)
                     self._counter.feed(block)

@@ -12,12 +12,12 @@ import json
 import queue
 import threading
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import zstandard
 
-from operations.exceptions import CustodyError
 from operations.runs.kinds import StepStalled
 from operations.storage import Draft, Storage
 
@@ -47,7 +47,7 @@ class PartWriter:
         self._buffered = 0
         self._facts: dict[str, Any] = {}
         self._written: WrittenPart | None = None
-        self._error: CustodyError | None = None
+        self._error: Exception | None = None
         self._lock = threading.Lock()
         self._given_up = False
         self._landed = False
@@ -84,10 +84,8 @@ class PartWriter:
         with self._lock:
             self._given_up = True
             landed = self._landed
-        try:
+        with suppress(queue.Full):
             self._queue.put_nowait(None)
-        except queue.Full:
-            pass
         if landed:
             self._remove()
 
@@ -122,12 +120,16 @@ class PartWriter:
     def _work(self) -> None:
         try:
             self._write_all()
-        except CustodyError as error:
+        except Exception as error:
+            # Raised again where the step waits for it.
             self._error = error
 
     def _write_all(self) -> None:
-        data, sidecar = self._storage.draft(self.file), self._storage.draft(self.sidecar)
-        try:
+        with ExitStack() as drafts:
+            data = self._storage.draft(self.file)
+            drafts.callback(data.discard)
+            sidecar = self._storage.draft(self.sidecar)
+            drafts.callback(sidecar.discard)
             written = self._compress(data)
             if written is None:
                 return
@@ -142,9 +144,6 @@ class PartWriter:
                 self._remove()
             else:
                 self._written = written
-        finally:
-            data.discard()
-            sidecar.discard()
 
     def _compress(self, draft: Draft) -> WrittenPart | None:
         """None when the part was given up."""

@@ -12,9 +12,10 @@ Invariants:
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, ProgrammingError, connections, transaction
 from django.utils import timezone
 from psycopg import errors, sql
 
@@ -22,6 +23,7 @@ from operations import vetoes
 from operations.batches.health import Health
 from operations.batches.sizing import BatchSize
 from operations.batches.walk import Walk, Window, next_window
+from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from operations.models import Run
@@ -37,21 +39,30 @@ from operations.runs.kinds import (
     register,
 )
 from operations.storage import storage
-from retention.models import RetentionPolicy
+from retention.models import ArchivePart, RetentionPolicy
 from retention.selectors.due import DueRows, due, expired
 from retention.services.archive_writing import ArchiveWriter
 from retention.services.layout import fingerprint, session_pin
 from retention.services.part_writer import PartWriter
 from retention.services.purge_close import purge_close, verify_parts
-from retention.services.purge_delete import delete_window, lock_against_ddl
+from retention.services.purge_delete import delete_window, lock_against_ddl, lock_leaf
 from retention.services.purge_plan import purge_plan, refuse_unsafe
 
-STEP_SECONDS = 1.8
+STEP_SECONDS = 1.6
 """From the first lock to a durable part; what is left of the 2 s is the commit's."""
+MOST_HANGING = 300.0
+"""Seconds that a write which was given up may take to come back from the storage."""
 MOST_PASSES = 3
 _PAGES = (2_048, 1, 131_072)
 _KEYS = (10_000, 1, 500_000)
 """Batch sizes: first, least, most; in pages and in rows."""
+_BEGINNING = {"pass": 1, "leaf": None, "after": None, "found": 0, "skipped": False, "part": 0}
+_TOO_LONG = (
+    errors.QueryCanceled,
+    errors.TransactionTimeout,
+    errors.IdleInTransactionSessionTimeout,
+    errors.AdminShutdown,
+)
 
 
 @register
@@ -63,18 +74,36 @@ class Purge(RunKind):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self.table: Table = read_table(TableName(*self.parameters["table"]), using=self.using)
-        self.due = DueRows.from_parameters(self.table, self.parameters)
         self.walk = Walk.from_json(self.parameters["walk"])
-        self.leaves = sorted(self.table.leaves or (self.table.name,))
-        self.health = Health(self.leaves, using=self.using)
         first, least, most = _PAGES if self.walk.by == "ctid" else _KEYS
         self.size = BatchSize(int(run.cursor.get("size", first)), least, most)
-        self.archive = ArchiveWriter(run, self.table) if self.parameters["archive"] else None
+        self.archive = ArchiveWriter(run) if self.parameters["archive"] else None
         self.part: PartWriter | None = None
         self.skip_locked = False
         self.attempt = 0
         self.seconds = 0.0
+
+    # Read when first needed: a run can be cancelled although its table is gone.
+
+    @cached_property
+    def table(self) -> Table:
+        name = TableName(*self.parameters["table"])
+        try:
+            return read_table(name, using=self.using)
+        except NoSuchTable as error:
+            raise PlanOutdated(f"{error} What this run did is closed.") from error
+
+    @cached_property
+    def due(self) -> DueRows:
+        return DueRows.from_parameters(self.table, self.parameters)
+
+    @cached_property
+    def leaves(self) -> list[TableName]:
+        return sorted(self.table.leaves or (self.table.name,))
+
+    @cached_property
+    def health(self) -> Health:
+        return Health(self.leaves, using=self.using)
 
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
@@ -88,23 +117,37 @@ class Purge(RunKind):
     # One batch.
 
     def step(self, run: Run) -> Step:
+        try:
+            return self._batch(run)
+        except ProgrammingError as error:
+            if isinstance(error.__cause__, errors.UndefinedTable):
+                raise self._outdated(
+                    "it, a partition of it or what refers to it is gone"
+                ) from error
+            raise
+
+    def _outdated(self, what: str) -> PlanOutdated:
+        return PlanOutdated(
+            f"{self.table.name} changed after this run was planned: {what}. "
+            "What the run did is closed; start it again."
+        )
+
+    def _batch(self, run: Run) -> Step:
         began = time.monotonic()
-        cursor = {"pass": 1, "leaf": None, "after": None, "found": 0, "part": 0, **run.cursor}
+        cursor = {**_BEGINNING, **run.cursor}
         self._still_as_planned()
+        lock_against_ddl(self.table.name, using=self.using)
+        if fingerprint(self.table.name, using=self.using) != self.parameters["fingerprint"]:
+            raise self._outdated("its columns, or the foreign keys that point at it, are others")
         window = self._window(cursor)
         if window is None:
             return self._end_of_pass(cursor)
-        lock_against_ddl(window.leaf, using=self.using)
-        if fingerprint(self.table.name, using=self.using) != self.parameters["fingerprint"]:
-            raise PlanOutdated(
-                f"The columns of {self.table.name} changed after this run was planned. "
-                "What it did is closed; start it again."
-            )
         count = self._delete(run, window, cursor, began)
         self.seconds = time.monotonic() - began
         cursor["leaf"] = [window.leaf.schema, window.leaf.name]
         cursor["after"] = list(window.upto) if window.upto else None
         cursor["found"] += count
+        cursor["skipped"] = cursor["skipped"] or self.skip_locked
         cursor["size"] = self.size.value
         return Step(cursor, count, finished=False)
 
@@ -128,7 +171,9 @@ class Purge(RunKind):
         if self.part is not None and self.archive is not None:
             if count:
                 cursor["part"] += 1
-                self.archive.add(self.part, cursor["part"], window, count)
+                self.archive.add(
+                    self.part, table=self.table, number=cursor["part"], window=window, rows=count
+                )
             else:
                 self.part.give_up()
         return count
@@ -139,6 +184,8 @@ class Purge(RunKind):
         bound = expired(self.due) if self.walk.columns == (self.due.age_column,) else None
         for leaf in self.leaves:
             if at is not None and leaf < at:
+                continue
+            if not lock_leaf(leaf, self.table.name, using=self.using):
                 continue
             window = next_window(
                 table=self.table,
@@ -155,11 +202,11 @@ class Purge(RunKind):
 
     def _end_of_pass(self, cursor: dict[str, Any]) -> Step:
         """Rows that moved while they were walked past, or were locked, are swept up."""
-        left = cursor["found"] > 0 and self._anything_left()
+        left = (cursor["found"] > 0 or cursor["skipped"]) and self._anything_left()
         if not left or cursor["pass"] >= MOST_PASSES:
             note = "Some due rows are still locked or moved; the next run takes them."
             return Step(cursor, 0, finished=True, notes=(note,) if left else ())
-        cursor.update(leaf=None, after=None, found=0)
+        cursor.update(leaf=None, after=None, found=0, skipped=False)
         cursor["pass"] += 1
         return Step(cursor, 0, finished=False, notes=(f"Pass {cursor['pass']} begins.",))
 
@@ -204,12 +251,21 @@ class Purge(RunKind):
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, errors.LockNotAvailable):
             self.skip_locked = True
-        elif isinstance(cause, errors.QueryCanceled) or isinstance(error, StepStalled):
+        elif isinstance(error, StepStalled) or isinstance(cause, _TOO_LONG):
             self.size.shrink()
+
+    def lost(self) -> None:
+        if self.part is None:
+            return
+        if not ArchivePart.objects.filter(file=self.part.file).exists():
+            self.part.give_up()
+        give_up = time.monotonic() + MOST_HANGING
+        while self.part.hanging and time.monotonic() < give_up:
+            time.sleep(0.2)
 
     def recovered(self, error: BaseException, beat: Beat) -> None:
         """Waits, holding nothing, until a write that hangs has come back from the storage."""
-        give_up = time.monotonic() + 300
+        give_up = time.monotonic() + MOST_HANGING
         while self.part is not None and self.part.hanging:
             if time.monotonic() > give_up:
                 raise StepStalled("The storage has not answered for five minutes.")

@@ -84,20 +84,27 @@ def _complete(archive: Archive, run: Run) -> None:
     sums = archive.parts.aggregate(rows=Sum("rows"), bytes=Sum("bytes"))
     archive.rows, archive.bytes = sums["rows"] or 0, sums["bytes"] or 0
     manifest = _manifest(archive, run)
-    store, path = storage(), f"{archive.folder}/manifest.json"
-    # What a killed worker wrote of it may differ in nothing, but is not to be trusted.
-    store.delete(path)
-    draft = store.draft(path)
-    try:
-        draft.write(manifest)
-        draft.commit()
-    finally:
-        draft.discard()
+    _write_once(storage(), f"{archive.folder}/manifest.json", manifest)
     archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
     archive.state, archive.completed_at = Archive.State.COMPLETE, timezone.now()
     days = run.parameters["archive_days"]
     archive.expires_at = archive.completed_at + timedelta(days=days) if days is not None else None
     archive.save()
+
+
+def _write_once(store: Storage, path: str, content: bytes) -> None:
+    """The one before us was killed, or is stopped and comes back: it writes the same bytes."""
+    if store.exists(path):
+        with store.open(path) as file:
+            if file.read() == content:
+                return
+        store.delete(path)
+    draft = store.draft(path)
+    try:
+        draft.write(content)
+        draft.commit()
+    finally:
+        draft.discard()
 
 
 def _manifest(archive: Archive, run: Run) -> bytes:

@@ -19,10 +19,38 @@ from retention.services.layout import COPY_OPTIONS, column_list, stored_columns
 Sink = Callable[[bytes | memoryview], None]
 
 
-def lock_against_ddl(leaf: TableName, *, using: str) -> None:
+_IS_PART = """
+WITH RECURSIVE above AS (
+    SELECT pg_catalog.to_regclass(%s)::oid AS node
+    UNION ALL
+    SELECT i.inhparent FROM above a
+    JOIN pg_catalog.pg_class c ON c.oid = a.node AND c.relispartition
+    JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid AND NOT i.inhdetachpending
+)
+SELECT EXISTS (SELECT FROM above WHERE node = pg_catalog.to_regclass(%s))
+"""
+
+
+def lock_against_ddl(table: TableName, *, using: str) -> None:
     """Waits, at most for the lock timeout, and keeps the table's shape until the commit."""
     with connections[using].cursor() as cursor:
-        cursor.execute(sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(leaf.sql))
+        cursor.execute(sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(table.sql))
+
+
+def lock_leaf(leaf: TableName, table: TableName, *, using: str) -> bool:
+    """Whether the leaf is the table or a partition of it still, and stays so until the commit."""
+    if leaf == table:
+        return True
+    if not _is_part(leaf, table, using):
+        return False
+    lock_against_ddl(leaf, using=using)
+    return _is_part(leaf, table, using)
+
+
+def _is_part(leaf: TableName, table: TableName, using: str) -> bool:
+    with connections[using].cursor() as cursor:
+        cursor.execute(_IS_PART, [leaf.sql.as_string(None), table.sql.as_string(None)])
+        return bool(cursor.fetchone()[0])
 
 
 def delete_window(
@@ -50,7 +78,8 @@ def delete_window(
             cursor.execute(statement)
         else:
             copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(statement, sql.SQL(COPY_OPTIONS))
-            with cursor.copy(copy) as rows_out:
+            # COPY's errors do not come in Django's classes by themselves.
+            with connections[using].wrap_database_errors, cursor.copy(copy) as rows_out:
                 for block in rows_out:
                     sink(block)
         count: int = cursor.rowcount

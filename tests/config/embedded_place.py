@@ -129,7 +129,9 @@ def _serves(pid: int, folder: Path) -> bool:
         if name not in {"postgres", "initdb", "valkey-server"}:
             return False
         works_in = Path(f"/proc/{pid}/cwd").readlink()
-        return works_in.is_relative_to(folder) or f"{folder}/" in _words(pid)
+        words = _words(pid)
+        # No words: it ended, and init has not looked yet.
+        return bool(words) and (works_in.is_relative_to(folder) or f"{folder}/" in words)
     return False
 
 
@@ -144,7 +146,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(0.001)
 
 
 @dataclass
@@ -160,7 +162,7 @@ class Place:
         *,
         program: Sequence[str] = (sys.executable,),
         login: str | None = None,
-        path: str = str(ROOT),
+        path: str = os.pathsep.join(map(str, [ROOT, *sys.path])),
     ) -> User:
         process = subprocess.Popen(
             [*program, "-c", USER, kind, str(self.folder)],

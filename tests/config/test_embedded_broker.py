@@ -11,7 +11,7 @@ from kombu import Connection
 
 from config.embedded import EmbeddedBroker, EmbeddedError
 
-from .embedded_place import Place, kill
+from .embedded_place import Place, kill, wait_until
 
 
 @pytest.fixture
@@ -79,8 +79,7 @@ def test_a_starter_that_is_killed_does_not_lead_to_two_servers_on_one_folder(
     for _ in range(4):
         starter = new_place.user("broker")
         starter.tell("hold")
-        while not (new_place.folder / "server.pid").exists():
-            pass
+        wait_until((new_place.folder / "server.pid").exists)
         starter.kill()
         broker.hold()
         assert len(new_place.masters()) == 1

@@ -93,10 +93,10 @@ def test_settings_apply_from_the_next_start_and_alter_system_goes_before_them(
     second.release()
 
 
-@pytest.mark.parametrize("settings", [{"port": "1"}, {"x = 1\ny": "2"}, {"listen_addresses": "*"}])
-def test_settings_that_would_break_it_are_refused(place: Place, settings: dict[str, str]) -> None:
+@pytest.mark.parametrize("wanted", [{"port": "1"}, {"x = 1\ny": "2"}, {"listen_addresses": "*"}])
+def test_settings_that_would_break_it_are_refused(place: Place, wanted: dict[str, str]) -> None:
     with pytest.raises(EmbeddedError, match="is no setting"):
-        EmbeddedPostgres(place.folder, settings=settings).hold()
+        EmbeddedPostgres(place.folder, settings=wanted).hold()
     assert place.servers() == []
 
 
@@ -135,12 +135,19 @@ def test_a_folder_that_holds_something_else_is_refused(new_place: Place) -> None
         EmbeddedPostgres(new_place.folder).hold()
 
 
-def test_a_dropped_database_is_made_again(postgres: EmbeddedPostgres) -> None:
+def test_a_dropped_database_is_made_again_by_the_next_hold_and_by_every_start(
+    postgres: EmbeddedPostgres,
+) -> None:
     postgres.hold()
-    with psycopg.connect(**postgres.conninfo("postgres"), autocommit=True) as connection:
-        connection.execute("DROP DATABASE custody")
-    postgres.hold()
-    assert show(postgres, "wal_level") == "replica"
+    for _ in range(6):
+        with psycopg.connect(**postgres.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE custody")
+        postgres.hold()
+        with psycopg.connect(**postgres.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE custody")
+        postgres.release()
+        postgres.hold()
+        assert show(postgres, "wal_level") == "replica"
 
 
 def test_the_environment_of_the_console_does_not_reach_the_server(

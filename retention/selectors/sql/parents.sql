@@ -6,6 +6,7 @@ SELECT f.conname::pg_catalog.text AS name,
        r.relname::pg_catalog.text AS table,
        k.columns,
        k.parent_columns,
+       k.operator_schemas,
        k.operators
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS r ON r.oid = f.confrelid
@@ -13,9 +14,8 @@ SELECT f.conname::pg_catalog.text AS name,
  CROSS JOIN LATERAL (
          SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY e.place) AS columns,
                 pg_catalog.array_agg(p.attname::pg_catalog.text ORDER BY e.place) AS parent_columns,
-                pg_catalog.jsonb_agg(
-                  pg_catalog.jsonb_build_array(s.nspname, o.oprname) ORDER BY e.place
-                ) AS operators
+                pg_catalog.array_agg(s.nspname::pg_catalog.text ORDER BY e.place) AS operator_schemas,
+                pg_catalog.array_agg(o.oprname::pg_catalog.text ORDER BY e.place) AS operators
            FROM ROWS FROM (
                   pg_catalog.unnest(f.conkey),
                   pg_catalog.unnest(f.confkey),

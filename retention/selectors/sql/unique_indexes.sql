@@ -6,6 +6,7 @@ SELECT i.relname::pg_catalog.text AS name,
        m.amname = 'btree' AND x.indisunique AND x.indpred IS NULL AND x.indexprs IS NULL
          AND x.indisvalid AND x.indisready AND x.indislive AS plain,
        k.columns,
+       k.operator_schemas,
        k.operators
   FROM pg_catalog.pg_index AS x
   JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
@@ -13,9 +14,8 @@ SELECT i.relname::pg_catalog.text AS name,
  CROSS JOIN LATERAL (
          SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY n.place) AS columns,
                 -- The index's own operator: another schema's = is not found by its name.
-                pg_catalog.jsonb_agg(
-                  pg_catalog.jsonb_build_array(s.nspname, o.oprname) ORDER BY n.place
-                ) AS operators
+                pg_catalog.array_agg(s.nspname::pg_catalog.text ORDER BY n.place) AS operator_schemas,
+                pg_catalog.array_agg(o.oprname::pg_catalog.text ORDER BY n.place) AS operators
            FROM pg_catalog.generate_series(1, x.indnkeyatts) AS n (place)
            LEFT JOIN pg_catalog.pg_attribute AS a
              ON a.attrelid = x.indrelid AND a.attnum = x.indkey[n.place - 1] AND a.attnum > 0

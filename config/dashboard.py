@@ -1,0 +1,169 @@
+"""The overview: what needs somebody first, then what is under way, then what was done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Sum
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from operations.admin.run_page import percent
+from operations.admin.run_presenting import kind_title
+from operations.admin.show import STATE_COLOURS, ago, duration, number, size, when
+from operations.models import Alert, Run
+from operations.runs.states import OWNED, RunState
+from operations.selectors.heartbeats import SignOfLife, signs_of_life
+from operations.selectors.schedules import jobs_missed
+from operations.services.watch import MISSED_REMEDY, missed_text
+from retention.models import Archive, RetentionPolicy
+
+DAYS = 30
+SHOWN = 8
+_PAYLOAD = ("parameters", "plan", "cursor", "result")
+_SERVE = "Start it: manage.py serve, or the service that runs it. `manage.py doctor` tells more."
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that needs somebody."""
+
+    colour: str
+    summary: str
+    remedy: str
+    url: str = ""
+    since: str = ""
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """unfold's DASHBOARD_CALLBACK. Each part is there only for those who may see its pages."""
+    sees = request.user.has_perm
+    if sees("operations.view_alert"):
+        context["lines"] = [*_process_lines(), *_missed_lines(), *_alert_lines()]
+    if sees("operations.view_run"):
+        context["working"] = [_shown(run) for run in _runs(state__in=OWNED)]
+        context["queued"] = Run.objects.filter(state=RunState.QUEUED).count()
+        context["waiting"] = [_shown(run) for run in _runs(state=RunState.AWAITING_APPROVAL)]
+        context["last"] = [_shown(r) for r in _runs("-finished_at", finished_at__isnull=False)]
+        context["days"] = _days()
+        context["days_total"] = number(sum(day["rows"] for day in context["days"]))
+    if sees("retention.view_archive"):
+        context["tiles"] = _tiles()
+    return context
+
+
+def _process_lines() -> list[Line]:
+    return [_process_line(sign) for sign in signs_of_life() if sign.vital != "alive"]
+
+
+def _process_line(sign: SignOfLife) -> Line:
+    what = {"worker": "The worker, which does the runs,", "beat": "Beat, which starts them,"}
+    told = {
+        "never": "was never heard of.",
+        "stopped": f"was stopped {ago(sign.at)}." if sign.at else "was stopped.",
+        "silent": f"gave its last sign of life {ago(sign.at)}." if sign.at else "is silent.",
+    }[sign.vital]
+    colour = "danger" if sign.vital == "silent" else "warning"
+    return Line(colour, f"{what.get(sign.name, sign.name)} {told}", _SERVE)
+
+
+def _missed_lines() -> list[Line]:
+    # With the worker dead nobody raises the alert: then the overview says it itself.
+    alerted = set(
+        Alert.objects.filter(key__startswith="job-missed:", resolved_at=None).values_list(
+            "key", flat=True
+        )
+    )
+    return [
+        Line("warning", missed_text(job), MISSED_REMEDY)
+        for job in jobs_missed()
+        if f"job-missed:{job.name}" not in alerted
+    ]
+
+
+def _alert_lines() -> list[Line]:
+    return [
+        Line(
+            "danger" if alert.severity == "error" else "warning",
+            alert.summary,
+            alert.remedy,
+            _alert_url(alert),
+            ago(alert.raised_at),
+        )
+        for alert in Alert.objects.filter(resolved_at=None)[:20]
+    ]
+
+
+def _alert_url(alert: Alert) -> str:
+    if alert.run_id is not None:
+        return reverse("admin:operations_run_change", args=[alert.run_id])
+    return reverse("admin:operations_alert_change", args=[alert.pk])
+
+
+def _runs(order: str = "-id", **conditions: Any) -> list[Run]:
+    found = Run.objects.filter(**conditions).select_related("requester").defer(*_PAYLOAD)
+    return list(found.order_by(order)[:SHOWN])
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return {
+        "run": run,
+        "title": f"{kind_title(run.kind)} of {run.subject}",
+        "url": reverse("admin:operations_run_change", args=[run.pk]),
+        "colour": STATE_COLOURS[run.state],
+        "percent": percent(run),
+        "left": duration(run.eta) if run.eta is not None else "",
+        "finished": when(run.finished_at),
+    }
+
+
+def _days() -> list[dict[str, Any]]:
+    """Rows removed a day, the oldest first; a day without a run has 0."""
+    today = timezone.localdate()
+    first = today - timedelta(days=DAYS - 1)
+    found = dict(
+        Run.objects.filter(kind="purge", finished_at__date__gte=first)
+        .annotate(day=TruncDate("finished_at"))
+        .values("day")
+        .annotate(rows=Sum("done"))
+        .order_by("day")
+        .values_list("day", "rows")
+    )
+    most = max(found.values(), default=0)
+    return [
+        {
+            "day": day,
+            "rows": found.get(day, 0),
+            "height": round(100 * found.get(day, 0) / most) if most else 0,
+        }
+        for day in (first + timedelta(days=number) for number in range(DAYS))
+    ]
+
+
+def _tiles() -> list[tuple[str, str, str, str]]:
+    archives = Archive.objects.aggregate(count=Count("pk"), rows=Sum("rows"), bytes=Sum("bytes"))
+    policies = RetentionPolicy.objects.filter(enabled=True).count()
+    return [
+        (
+            "Policies",
+            number(policies),
+            "in force",
+            reverse("admin:retention_retentionpolicy_changelist"),
+        ),
+        (
+            "Archives",
+            number(archives["count"]),
+            f"{number(archives['rows'] or 0)} rows",
+            reverse("admin:retention_archive_changelist"),
+        ),
+        (
+            "In archives",
+            size(archives["bytes"] or 0),
+            "compressed",
+            reverse("admin:retention_archive_changelist"),
+        ),
+    ]

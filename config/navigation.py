@@ -1,0 +1,83 @@
+"""The sidebar: pages by what people do with them. Each person sees only what they may open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from operations.models import Alert, Run
+from operations.runs.states import RunState
+
+
+def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
+    """In the shape of unfold's `SIDEBAR["navigation"]`."""
+    return [
+        {
+            "items": [
+                {
+                    "title": "Overview",
+                    "icon": "dashboard",
+                    "link": reverse("admin:index"),
+                }
+            ]
+        },
+        {
+            "title": "Retention",
+            "items": [
+                _item("Policies", "policy", "retention_retentionpolicy"),
+                _item("Archives", "inventory_2", "retention_archive"),
+                _item("Certificates", "workspace_premium", "operations_certificate"),
+            ],
+        },
+        {
+            "title": "Operations",
+            "items": [
+                _item("Runs", "play_circle", "operations_run", badge="runs_waiting"),
+                _item("Alerts", "notifications", "operations_alert", badge="alerts_open"),
+            ],
+        },
+        {
+            "title": "People",
+            "items": [
+                _item("Users", "person", "auth_user"),
+                _item("Groups", "group", "auth_group"),
+            ],
+        },
+    ]
+
+
+def _item(title: str, icon: str, model: str, *, badge: str = "") -> dict[str, Any]:
+    app, _, name = model.partition("_")
+    item: dict[str, Any] = {
+        "title": title,
+        "icon": icon,
+        "link": reverse(f"admin:{model}_changelist"),
+        "permission": _may_view(app, name),
+    }
+    if badge:
+        item["badge"] = f"config.navigation.{badge}"
+        item["badge_variant"] = "warning" if badge == "runs_waiting" else "danger"
+    return item
+
+
+def _may_view(app: str, name: str) -> Callable[[HttpRequest], bool]:
+    # Who may only change it may see it too: that is Django's rule for the admin.
+    return lambda request: any(
+        request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change")
+    )
+
+
+def runs_waiting(request: HttpRequest) -> str | None:
+    """How many runs wait for somebody's approval; None for none."""
+    if not request.user.has_perm("operations.view_run"):
+        return None
+    return str(Run.objects.filter(state=RunState.AWAITING_APPROVAL).count() or "") or None
+
+
+def alerts_open(request: HttpRequest) -> str | None:
+    if not request.user.has_perm("operations.view_alert"):
+        return None
+    return str(Alert.objects.filter(resolved_at__isnull=True).count() or "") or None

@@ -1,0 +1,1 @@
+"""`manage.py serve`: the processes of the console, started together and ended together."""

@@ -1,0 +1,153 @@
+"""Policies: how long rows are kept, what becomes of them, and what was done so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from simple_history.admin import SimpleHistoryAdmin
+
+from operations.admin.base import ReadOnlyAdmin
+from operations.admin.show import (
+    NOTHING,
+    STATE_COLOURS,
+    badge,
+    code,
+    joined,
+    when,
+    when_text,
+)
+from operations.models import Run
+from operations.runs.states import RunState
+from retention.admin.policy_history import PolicyHistoryContext
+from retention.admin.policy_words import disposition, facts, sentence
+from retention.admin.purge_now import PurgeNowView
+from retention.models import Archive, RetentionPolicy
+from retention.presenting import keep_text
+
+LAST = 10
+"""Runs and archives that the page of a policy shows."""
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
+    page_template = "retention/policy.html"
+    object_history_template = "retention/policy_history.html"
+    object_history_form_template = "retention/policy_version.html"
+    list_display = ("name", "table_shown", "kept", "then", "condition", "last_run")
+    list_filter = ("enabled", "archive_first", "soft_delete")
+    search_fields = ("name", "schema_name", "table_name")
+    search_help_text = "Its name, or its table"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RetentionPolicy]:
+        last = (
+            Run.objects.filter(kind="purge", subject=OuterRef("name"))
+            .order_by("-id")
+            .values(facts=JSONObject(id="id", state="state", at="created_at"))[:1]
+        )
+        found: QuerySet[RetentionPolicy] = super().get_queryset(request)
+        return found.annotate(last_run_facts=Subquery(last))
+
+    @admin.display(description="Table", ordering="table_name")
+    def table_shown(self, policy: RetentionPolicy) -> SafeString | str:
+        return code(str(policy.table))
+
+    @admin.display(description="Kept", ordering="keep_hours")
+    def kept(self, policy: RetentionPolicy) -> str:
+        return policy.term
+
+    @admin.display(description="Then")
+    def then(self, policy: RetentionPolicy) -> SafeString | str:
+        if policy.soft_delete:
+            return badge("Waits: soft deletion", "warning")
+        return NOTHING if policy.keeps_for_ever else disposition(policy)
+
+    @admin.display(description="Unless")
+    def condition(self, policy: RetentionPolicy) -> SafeString | str:
+        return code(keep_text(policy))
+
+    @admin.display(description="Last run")
+    def last_run(self, policy: Any) -> SafeString | str:
+        facts = policy.last_run_facts
+        if not policy.enabled:
+            return badge("Off")
+        if not facts:
+            return "never"
+        state = RunState(facts["state"])
+        return joined(
+            [badge(state.label, STATE_COLOURS[state]), SafeString(when_text(facts["at"]))]
+        )
+
+    def page(self, request: HttpRequest, obj: RetentionPolicy) -> dict[str, Any]:
+        return {
+            "policy": obj,
+            "badges": [badge("Enabled", "success") if obj.enabled else badge("Off")],
+            "sentence": sentence(obj),
+            "facts": facts(obj),
+            "may_run": request.user.has_perm("operations.control_run"),
+            "can_run": obj.enabled and not obj.soft_delete and not obj.keeps_for_ever,
+            "runs": [
+                (run, STATE_COLOURS[run.state], when(run.created_at))
+                for run in Run.objects.filter(kind="purge", subject=obj.name)
+                .select_related("requester")
+                .defer("parameters", "plan", "cursor", "result")[:LAST]
+            ],
+            "archives": [
+                (archive, when(archive.expires_at, empty="for ever"))
+                for archive in Archive.objects.filter(policy=obj).defer("layout")[:LAST]
+            ],
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                "<int:pk>/run/",
+                self.admin_site.admin_view(PurgeNowView.as_view(model_admin=self)),
+                name="retention_retentionpolicy_run",
+            ),
+            *super().get_urls(),
+        ]
+
+    # History: what each version said.
+
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> PolicyHistoryContext:
+        return PolicyHistoryContext(self.model, historical_record)
+
+    def history_form_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        version_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        # simple-history saves what is posted here, also by people who may only look.
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not (object_id.isdecimal() and version_id.isdecimal()):
+            raise Http404
+        version = get_object_or_404(
+            RetentionPolicy.history, id=int(object_id), history_id=int(version_id)
+        )
+        policy: RetentionPolicy = version.instance
+        return self.render_page(
+            request,
+            policy,
+            self.object_history_form_template,
+            {
+                "sentence": sentence(policy),
+                "facts": facts(policy),
+                "version": version,
+                "changed": when(version.history_date),
+            },
+        )

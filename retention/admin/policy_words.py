@@ -1,0 +1,46 @@
+"""A policy in words: the same on its page, in its history and in lists."""
+
+from __future__ import annotations
+
+from operations.admin.show import NOTHING, Fact, code, number, when
+from retention.models import RetentionPolicy
+from retention.presenting import keep_text
+
+
+def disposition(policy: RetentionPolicy) -> str:
+    if not policy.archive_first:
+        return "destroyed"
+    if policy.archive_days is None:
+        return "archived for ever"
+    return f"archived for {policy.archive_days:,} days, then destroyed"
+
+
+def sentence(policy: RetentionPolicy) -> str:
+    """The whole policy as one would tell it."""
+    if policy.keeps_for_ever:
+        return f"Rows of {policy.table} are kept for ever."
+    keep = keep_text(policy)
+    unless = f", unless {keep}" if keep else ""
+    return (
+        f"Rows of {policy.table} are kept for {policy.term} after {policy.age_column}{unless}. "
+        f"Then they are {disposition(policy)}."
+    )
+
+
+def facts(policy: RetentionPolicy) -> list[Fact]:
+    return [
+        Fact("Table", code(str(policy.table))),
+        Fact("Kept for", policy.term),
+        Fact("Counted from", code(policy.age_column), "a row whose age is unknown is kept"),
+        Fact(
+            "Kept while",
+            code(keep_text(policy)),
+            "a row for which this is unknown is kept" if policy.keep_condition else "no condition",
+        ),
+        Fact("What becomes of them", disposition(policy).capitalize()),
+        Fact("Soft deletion first", "yes" if policy.soft_delete else "no"),
+        Fact("Legal basis", policy.legal_basis or NOTHING),
+        Fact("Version", number(policy.version), "rises with every change"),
+        Fact("Database", policy.database),
+        Fact("Last changed", when(policy.updated_at)),
+    ]

@@ -1,0 +1,80 @@
+"""What a purge has to say on the page of its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from operations.admin.run_presenting import RunPresenter
+from operations.admin.show import NOTHING, Fact, code, link, number, size, when_text
+from operations.models import Run
+from retention.models import Archive
+
+_KEPT = (
+    ("kept_by_condition", "Kept by the condition", "expired, and the condition holds for them"),
+    ("undecided", "Kept, condition unknown", "expired, and the condition is NULL for them"),
+    ("protected", "Kept by a veto", "expired, and somebody protects them"),
+    ("referenced", "Kept, still referred to", "expired, and rows of other tables refer to them"),
+)
+_WALKS = {"ctid": "By pages of the table", "key": "By key"}
+
+
+class PurgePresenter(RunPresenter):
+    def subject(self, run: Run) -> str | SafeString:
+        policy = run.parameters.get("policy")
+        if policy is None:
+            return run.subject
+        return link(run.subject, "retention_retentionpolicy_change", policy)
+
+    def plan(self, run: Run) -> list[Fact]:
+        return plan_facts(run.plan)
+
+    def outcome(self, run: Run) -> list[Fact]:
+        result = run.result
+        facts = [Fact("Rows removed", number(result.get("rows")))]
+        if result.get("outcome") == "cancelled":
+            facts.append(Fact("Ended early", "cancelled: the rest was left as it is"))
+        archive = Archive.objects.filter(run=run).first()
+        if archive is not None:
+            shown = link(archive.name, "retention_archive_change", archive.pk)
+            facts.append(
+                Fact("Archive", shown, f"{archive.rows:,} rows, {size(archive.bytes)} compressed")
+            )
+        elif run.done:
+            facts.append(Fact("Archive", "none: the rows are destroyed"))
+        return facts
+
+
+def plan_facts(plan: dict[str, Any]) -> list[Fact]:
+    """Everything that `purge_plan` found, in the order in which a person decides."""
+    about = "about " if plan.get("estimated") else ""
+    walk = plan.get("walk") or {}
+    return [
+        Fact("Table", code(plan.get("table", ""))),
+        Fact("Rows due", f"{about}{number(plan.get('due'))}", _ages(plan)),
+        Fact("What becomes of them", str(plan.get("disposition", NOTHING)).capitalize()),
+        Fact("Older than", when_text(plan.get("cutoff"))),
+        Fact("Kept while", code(plan.get("keep_while", "")) if plan.get("keep_while") else "never"),
+        Fact("In SQL", format_html('<code class="c-sql">{}</code>', predicate(plan))),
+        *(Fact(title, number(plan[key]), hint) for key, title, hint in _KEPT if plan.get(key)),
+        Fact(
+            "Policy",
+            f"{plan.get('policy', NOTHING)}, version {plan.get('policy_version', NOTHING)}",
+        ),
+        Fact("Walked", _WALKS.get(walk.get("by", ""), NOTHING), walk.get("reason", "")),
+    ]
+
+
+def predicate(plan: dict[str, Any]) -> str:
+    """Which rows go, as a person writes it. What runs is composed elsewhere, values bound."""
+    text = f"{plan.get('age_column', '')} < '{plan.get('cutoff', '')[:19].replace('T', ' ')}'"
+    keep = plan.get("keep_while")
+    return f"{text}\nAND ({keep}) IS FALSE" if keep else text
+
+
+def _ages(plan: dict[str, Any]) -> str:
+    if not plan.get("oldest") or not plan.get("newest"):
+        return ""
+    return f"from {plan['oldest'][:10]} to {plan['newest'][:10]}, kept ones among them"

@@ -1,0 +1,120 @@
+"""Asking for a restore: a new run, or the one that is not over yet; and rehearsing one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connections, transaction
+
+from operations.models import Run
+from operations.runs.exceptions import LeaseLost, RunBusy
+from operations.runs.states import OWNED, RunState
+from operations.selectors.runs import run_get, run_open_for, runs_with_dead_lease
+from operations.services.run_execute import run_execute
+from operations.services.run_lease import lease_seconds
+from operations.services.runs import run_create, run_resume
+from retention.models import Archive
+from retention.services.restore_slice import Tally
+from retention.services.restore_verdicts import Lines
+from retention.services.restore_work import MOST_NAMED, RestoreWork
+
+_ROWS = 5_000
+
+OnRows = Callable[[int, int], None]
+"""Called with the rows looked at so far and those of the archive."""
+
+
+def restore_request(*, archive: Archive, requester: User, reason: str = "") -> Run:
+    """The archive's open restore, resumed when it had failed or was paused; else a new run.
+
+    Raises:
+        RestoreRefused: the archive is not closed, or does not fit its table any more.
+    """
+    run = run_open_for(kind="archive_restore", subject=archive.name)
+    if run is None:
+        return run_create(
+            kind="archive_restore",
+            parameters={"archive": archive.pk},
+            requester=requester,
+            reason=reason,
+            using=archive.run.database,
+        )
+    gone = run.current in OWNED and run.pk in runs_with_dead_lease(run_id=run.pk)
+    if gone or run.current in (RunState.FAILED, RunState.PAUSED):
+        return run_resume(run_id=run.pk, actor=requester, reason=reason)
+    return run
+
+
+def archive_restore(
+    *,
+    archive: Archive,
+    requester: User,
+    reason: str = "",
+    on_progress: Callable[[Run], None] | None = None,
+) -> Run:
+    """Restores in this process, to the end. Returns the run in the state it was left in.
+
+    Raises:
+        RestoreRefused: see `restore_request`.
+        RunBusy: a living worker restores the archive.
+    """
+    run = restore_request(archive=archive, requester=requester, reason=reason)
+    give_up = time.monotonic() + lease_seconds() + 5
+    while True:
+        try:
+            return run_execute(run_id=run.pk, on_progress=on_progress)
+        except LeaseLost:
+            return run_get(run.pk)
+        except RunBusy:
+            # The lease of a worker that was killed a moment ago runs out soon.
+            if time.monotonic() > give_up or run_get(run.pk).done > run.done:
+                raise
+            time.sleep(0.5)
+
+
+def restore_rehearse(*, archive: Archive, on_rows: OnRows | None = None) -> dict[str, Any]:
+    """What a restore would find, as far as it can be told without inserting. Changes nothing.
+
+    Rows that a check, NOT NULL, a trigger or a missing partition would refuse count as restorable:
+    only inserting shows them.
+    """
+    using = archive.run.database
+    work = RestoreWork(archive, using=using)
+    found: dict[str, Any] = {
+        "restorable": 0,
+        "already_there": 0,
+        "conflict_count": 0,
+        "conflicts": [],
+    }
+    done = 0
+    for part in work.parts:
+        work.prepare(part, lambda: None)
+        rows = work.rows(part)
+        for after in range(0, part.rows, _ROWS):
+            lines = Lines(after, min(after + _ROWS, part.rows))
+            with transaction.atomic(using=using):
+                _limit(using)
+                work.pin()
+                most = MOST_NAMED - len(found["conflicts"])
+                _add(found, part.number, rows.look(lines, most=most, rehearsal=True))
+            done += len(lines)
+            if on_rows is not None:
+                on_rows(done, archive.rows)
+    return found
+
+
+def _limit(using: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        cursor.execute("SET LOCAL statement_timeout = '30s'")
+
+
+def _add(found: dict[str, Any], part: int, tally: Tally) -> None:
+    found["restorable"] += tally.restored
+    found["already_there"] += tally.already_there
+    found["conflict_count"] += tally.conflict_count
+    found["conflicts"] += [{"part": part, **asdict(each)} for each in tally.conflicts]

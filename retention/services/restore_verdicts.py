@@ -1,0 +1,187 @@
+"""The statements that tell, before anything is inserted, what stands in the way of which line.
+
+A line gets one verdict, from the first statement that has something to say about it. All compare
+by the operators of the table's own indexes and constraints; whether two rows are the same is asked
+of their text, which every type has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from operations.catalogue.identifiers import Identifier, quoted
+from retention.selectors.restore_columns import RestoreColumn
+from retention.selectors.restore_target import Match, RestoreTarget
+from retention.services.restore_stage import STAGE, VERDICT, staged
+
+UNDECIDED = sql.SQL("NOT EXISTS (SELECT FROM {} v WHERE v.line = s.line)").format(VERDICT)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines after `after`, up to and with `upto`."""
+
+    after: int
+    upto: int
+
+    def __len__(self) -> int:
+        return self.upto - self.after
+
+    def of(self, alias: str) -> sql.Composable:
+        return sql.SQL("{line} > {after} AND {line} <= {upto}").format(
+            line=sql.Identifier(alias, "line"),
+            after=sql.Literal(self.after),
+            upto=sql.Literal(self.upto),
+        )
+
+
+def row_text(parts: Sequence[sql.Composable]) -> sql.Composable:
+    """A row of these as text, told apart byte by byte."""
+    return sql.SQL('ROW({})::pg_catalog.text COLLATE pg_catalog."C"').format(
+        sql.SQL(", ").join(parts)
+    )
+
+
+def value(target: RestoreTarget, place: int) -> sql.Composable:
+    """What is to go into the column, from the stage as `s`."""
+    each = target.columns[place]
+    plain = sql.SQL("s.{}").format(staged(place))
+    if not each.converted:
+        return plain
+    # The type's name is the catalogue's, never a user's.
+    return sql.SQL("({}::{})").format(plain, sql.SQL(each.column.type))
+
+
+def values(target: RestoreTarget) -> list[sql.Composable]:
+    return [value(target, place) for place in range(len(target.columns))]
+
+
+def names(target: RestoreTarget, alias: str = "") -> list[sql.Composable]:
+    """The columns that take the values."""
+    prefix = [alias] if alias else []
+    return [Identifier(*prefix, each.column.name) for each in target.columns]
+
+
+def record_id(target: RestoreTarget, *, readable: bool = True) -> sql.Composable:
+    """The key's value as text, or a JSON array of several; NULL for a table without a key.
+
+    Args:
+        readable: `s` holds values of their types, not the archive's text.
+    """
+    parts: list[sql.Composable] = []
+    for each in target.named_by:
+        place = target.columns.index(each)
+        found = value(target, place) if readable else sql.SQL("s.{}").format(staged(place))
+        parts.append(sql.SQL("{}::pg_catalog.text").format(found))
+    if not parts:
+        return sql.SQL("NULL::pg_catalog.text")
+    if len(parts) == 1:
+        return parts[0]
+    return sql.SQL("pg_catalog.to_json(ARRAY[{}])::pg_catalog.text").format(
+        sql.SQL(", ").join(parts)
+    )
+
+
+def verdicts(target: RestoreTarget, lines: Lines, *, rehearsal: bool) -> Iterator[sql.Composable]:
+    """In the order in which they are to be asked.
+
+    Args:
+        rehearsal: nothing is inserted in between, so parents of the same table may be missing.
+    """
+    for place, each in enumerate(target.columns):
+        if each.converted:
+            yield _changes_in_conversion(target, lines, place, each)
+    if target.key is not None:
+        yield _there(target, lines, target.key)
+    for unique in target.uniques:
+        taken = sql.SQL("EXISTS (SELECT FROM {} l WHERE {})").format(
+            target.rows_of, _equal(target, unique, unique.columns)
+        )
+        why = f"another row has taken its place under {quoted(unique.name)}"
+        yield _conflict(lines, taken, why)
+    for parent in target.parents:
+        if parent.own and rehearsal:
+            continue
+        given = [
+            sql.SQL("{} IS NOT NULL").format(value(target, target.place(name)))
+            for name in parent.columns
+        ]
+        found = _equal(target, parent.parent, parent.columns)
+        missing = sql.SQL("{} AND NOT EXISTS (SELECT FROM {} l WHERE {})").format(
+            sql.SQL(" AND ").join(given), parent.table.sql, found
+        )
+        why = f"the row of {parent.table} that it refers to is missing ({quoted(parent.name)})"
+        yield _conflict(lines, missing, why)
+
+
+def _there(target: RestoreTarget, lines: Lines, key: Match) -> sql.Composable:
+    """A live row has the key: it is the same, or a conflict that names the columns."""
+    ours, live = values(target), names(target, "l")
+    differing = [
+        sql.SQL("CASE WHEN {} <> {} THEN {} END").format(
+            row_text([live[place]]), row_text([ours[place]]), _text(quoted(each.column.name))
+        )
+        for place, each in enumerate(target.columns)
+    ]
+    return sql.SQL(
+        "INSERT INTO {verdict} (line, conflict, why)"
+        " SELECT s.line, NOT found.same, CASE WHEN found.same THEN ''"
+        " ELSE 'is there already and differs in: ' || pg_catalog.array_to_string("
+        "ARRAY[{differing}]::pg_catalog.text[], ', ') END"
+        " FROM {stage} s JOIN {live} l ON {equal}"
+        " CROSS JOIN LATERAL (SELECT {live_text} = {our_text} AS same OFFSET 0) found"
+        " WHERE {lines} AND {undecided} ON CONFLICT DO NOTHING"
+    ).format(
+        verdict=VERDICT,
+        differing=sql.SQL(", ").join(differing),
+        stage=STAGE,
+        live=target.rows_of,
+        equal=_equal(target, key, key.columns),
+        live_text=row_text(live),
+        our_text=row_text(ours),
+        lines=lines.of("s"),
+        undecided=UNDECIDED,
+    )
+
+
+def _changes_in_conversion(
+    target: RestoreTarget, lines: Lines, place: int, each: RestoreColumn
+) -> sql.Composable:
+    back = sql.SQL("{}::{}").format(value(target, place), sql.SQL(each.staged_type))
+    differs = sql.SQL("{} <> {}").format(
+        row_text([back]), row_text([sql.SQL("s.{}").format(staged(place))])
+    )
+    name = quoted(each.column.name)
+    return _conflict(lines, differs, f"its {name} does not fit: it is {each.column.type} now")
+
+
+def _conflict(lines: Lines, condition: sql.Composable, why: str) -> sql.Composable:
+    """A verdict on every undecided line for which the condition on `s` holds."""
+    return sql.SQL(
+        "INSERT INTO {verdict} (line, conflict, why) SELECT s.line, true, {why}"
+        " FROM {stage} s WHERE {lines} AND {undecided} AND {condition}"
+    ).format(
+        verdict=VERDICT,
+        why=_text(why),
+        stage=STAGE,
+        lines=lines.of("s"),
+        undecided=UNDECIDED,
+        condition=condition,
+    )
+
+
+def _equal(target: RestoreTarget, match: Match, ours: Sequence[str]) -> sql.Composable:
+    """The row of `l` has, in the columns of the match, what goes into `ours`."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(
+            Identifier("l", column), operator, value(target, target.place(name))
+        )
+        for column, operator, name in zip(match.columns, match.operators, ours, strict=True)
+    )
+
+
+def _text(text: str) -> sql.Composable:
+    return sql.SQL("{}::pg_catalog.text").format(sql.Literal(text))

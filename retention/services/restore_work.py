@@ -1,0 +1,81 @@
+"""What a restore and its rehearsal share: the target, the stage, and the order of the parts."""
+
+from __future__ import annotations
+
+from django.db import connections
+from psycopg import sql
+
+from operations.runs.kinds import Beat
+from operations.storage import storage
+from retention.exceptions import RestoreRefused
+from retention.models import Archive, ArchivePart
+from retention.selectors.restore_target import RestoreTarget, restore_target
+from retention.services.layout import COPY_OPTIONS, FORMAT, session_pin
+from retention.services.restore_copies import Copies
+from retention.services.restore_slice import SliceRestore
+from retention.services.restore_stage import Stage
+from retention.services.restore_verdicts import Lines
+
+MOST_NAMED = 100
+"""Conflicts that are named one by one; the others are counted."""
+
+
+class RestoreWork:
+    """One archive and its table, as this session sees them."""
+
+    def __init__(self, archive: Archive, *, using: str) -> None:
+        """Raises RestoreRefused, with what is in the way."""
+        refuse_unready(archive)
+        self.archive, self.using = archive, using
+        self.target: RestoreTarget = restore_target(archive, using=using)
+        self._settings: dict[str, str] = archive.layout["session"]
+        self.stage = Stage(self.target, storage(), settings=self._settings, using=using)
+        self._copies = Copies(self.target, self.stage, using=using)
+        # Rows that were referred to went after those that referred to them.
+        self.parts: list[ArchivePart] = list(
+            archive.parts.select_related("archive").order_by("-number")
+        )
+
+    def prepare(self, part: ArchivePart, beat: Beat) -> None:
+        """Stages the part, holding no lock on the table."""
+        if self.target.key is None:
+            self._copies.count(self.parts, beat)
+        self.stage.fill(part, beat)
+
+    def rows(self, part: ArchivePart) -> SliceRestore:
+        """The staged part, to be put back."""
+        if self.target.key is not None:
+            return SliceRestore(self.target, known=None, using=self.using)
+
+        def known(lines: Lines) -> sql.Composable:
+            return self._copies.known(part, lines)
+
+        return SliceRestore(self.target, known=known, using=self.using)
+
+    def pin(self) -> None:
+        session_pin(self.using, self._settings)
+
+    def lock_against_ddl(self) -> None:
+        """Waits, at most for the lock timeout, and keeps the table's shape until the commit."""
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(
+                sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(
+                    self.target.table.name.sql
+                )
+            )
+
+
+def refuse_unready(archive: Archive) -> None:
+    """Raises RestoreRefused for an archive that is not closed, or that a newer version wrote."""
+    if archive.state != Archive.State.COMPLETE:
+        run = archive.run
+        raise RestoreRefused(
+            f"{archive.name} is still being written by run {run.pk}, which is "
+            f"{run.current.label.lower()}: let that run end, or cancel it "
+            f"(manage.py run_cancel {run.pk}), then restore."
+        )
+    if archive.layout["format"] != FORMAT or archive.layout["copy"] != COPY_OPTIONS:
+        raise RestoreRefused(
+            f"{archive.name} has the format {archive.layout['format']}, which this version of "
+            f"Custody cannot read (it reads {FORMAT})."
+        )

@@ -1,0 +1,146 @@
+"""Forks one purging worker for each line it is told; the workers are there to be killed.
+
+Started by `crash.Nursery`: forking is a hundred times cheaper than starting Python and Django. A
+line is JSON: the policy, the storage and keys, the lease, the size of a batch, and a point of the
+program at which the worker tells that it is there and then hangs, stops or fails. The points are
+patched in here, so the program itself knows nothing of them. The answer is the worker's pid.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+
+from operations.services import run_lease  # noqa: E402
+from operations.services.actors import system_user  # noqa: E402
+from operations.storage.folder import FolderStorage  # noqa: E402
+from operations.storage.folder_draft import FolderDraft  # noqa: E402
+from retention.models import RetentionPolicy  # noqa: E402
+from retention.services import purge, purge_close  # noqa: E402
+from retention.services.archive_writing import ArchiveWriter  # noqa: E402
+from retention.services.part_writer import PartWriter  # noqa: E402
+from retention.services.purge_start import purge_run  # noqa: E402
+
+POINTS: dict[str, tuple[Any, str, str]] = {
+    "stepping": (purge.Purge, "step", "before"),
+    "copying": (PartWriter, "write", "before"),
+    "drafting": (FolderStorage, "draft", "before"),
+    "writing": (FolderDraft, "write", "before"),
+    "flushing": (FolderDraft, "seal", "before"),
+    "landed": (FolderStorage, "commit_all", "after"),
+    "durable": (ArchiveWriter, "add", "after"),
+    "committed": (purge.Purge, "committed", "before"),
+    "verifying": (purge.Purge, "verify", "after"),
+    "manifest": (purge_close, "_complete", "after"),
+    "certified": (purge_close, "certificate_issue", "after"),
+}
+
+
+def say(**what: Any) -> None:
+    os.write(1, (json.dumps(what, default=str) + "\n").encode())
+
+
+def hook(point: str, number: int, then: Callable[[], None]) -> None:
+    """Does `then` at the call of this number."""
+    owner, name, when = POINTS[point]
+    original = getattr(owner, name)
+    calls = 0
+
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        mine = calls == number
+        if mine and when == "before":
+            then()
+        result = original(*args, **kwargs)
+        if mine and when == "after":
+            then()
+        return result
+
+    setattr(owner, name, patched)
+
+
+def action(order: dict[str, Any]) -> Callable[[], None]:
+    def act() -> None:
+        say(at=order["at"])
+        if order["then"] == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif order["then"] == "hang":
+            time.sleep(order["seconds"])
+
+    return act
+
+
+def fill_disk(after: int) -> None:
+    """The disk is full once so many bytes were written."""
+    original = os.write
+    written = 0
+
+    def write(descriptor: int, data: Any) -> int:
+        nonlocal written
+        if written + len(data) > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += len(data)
+        return original(descriptor, data)
+
+    class Os:
+        def __getattr__(self, name: str) -> Any:
+            return write if name == "write" else getattr(os, name)
+
+    from operations.storage import folder_draft
+
+    folder_draft.os = Os()  # type: ignore[assignment]
+
+
+def work(order: dict[str, Any]) -> None:
+    settings.CUSTODY_STORAGE, settings.CUSTODY_KEYS = Path(order["storage"]), Path(order["keys"])
+    settings.CUSTODY_RUN_LEASE_SECONDS = order["lease"]
+    run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
+    purge._PAGES = (order["pages"], 1, order["pages"])
+    if order["at"]:
+        hook(order["at"], order["number"], action(order))
+    if order["room"] is not None:
+        fill_disk(order["room"])
+    policy = RetentionPolicy.objects.get(name=order["policy"])
+    answer = purge_run(policy=policy, requester=system_user("crash"))
+    say(
+        end=answer.run.state if answer.run else "refused",
+        error=answer.run.error if answer.run else answer.refusal,
+    )
+
+
+def main() -> None:
+    # Nobody waits for the killed.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid:
+            say(pid=pid)
+            continue
+        try:
+            out = os.open(order["out"], os.O_WRONLY | os.O_CREAT, 0o600)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            work(order)
+        except BaseException as error:
+            say(end="raised", error=f"{type(error).__name__}: {error}")
+        finally:
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
