@@ -28,7 +28,9 @@ CREATE TABLE bench.events (
     properties jsonb NOT NULL,
     ip_address inet,
     created_at timestamptz NOT NULL
-) WITH (autovacuum_enabled = false)
+) WITH (autovacuum_enabled = false);
+CREATE TABLE bench.first AS
+SELECT n AS id, now() - interval '2 years' AS created_at FROM generate_series(1, 1000) AS n
 """
 
 # In the order in which events arrive. No row is within a month of the cutoff, so the runs of a long

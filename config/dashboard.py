@@ -25,7 +25,7 @@ from retention.models import Archive, RetentionPolicy
 DAYS = 30
 SHOWN = 8
 _PAYLOAD = ("parameters", "plan", "cursor", "result")
-_SERVE = "Start it: manage.py serve, or the service that runs it. `manage.py doctor` tells more."
+_SERVE = "Start it: manage.py serve, or the service that runs it. More says: manage.py doctor"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 # Commands that need no database: they must not start one.
 _WITHOUT_DATABASE = {
@@ -43,6 +45,7 @@ def run_command_line(argv: list[str]) -> int:
     from config.embedded import EmbeddedError
     from operations.exceptions import CustodyError
 
+    signal.signal(signal.SIGTERM, _end)
     wanted = argv[1] if len(argv) > 1 else "help"
     asks_help = any(word in ("-h", "--help") for word in argv[2:])
     try:
@@ -59,6 +62,11 @@ def run_command_line(argv: list[str]) -> int:
         print(_one_line(error), file=sys.stderr)
         return getattr(error, "exit_code", 1)
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Ends as Ctrl-C does, so that what is embedded is left, and stopped by the last one."""
+    raise SystemExit(128 + number)
 
 
 def _one_line(error: BaseException) -> str:

@@ -113,6 +113,8 @@ class CustodyCommand(BaseCommand):
                 file=cast(TextIO, self.stdout._out),
                 width=None if self.stdout.isatty() else 160,
                 highlight=False,
+                # `:key:` in somebody's names is no emoji.
+                emoji=False,
                 soft_wrap=True,
             )
             for part in result.text:

@@ -169,7 +169,10 @@ class EmbeddedServer(ABC):
             elif self._lost_socket(time.monotonic() - silent_since):
                 self._stop()
             elif time.monotonic() - silent_since > PATIENCE:
-                raise self._failure(f"runs (process {pid}) and does not answer")
+                raise EmbeddedError(
+                    f"The embedded {self.noun} in {self.folder} does not answer: end its process "
+                    f"{pid} and try again. Its log is {self.log}."
+                )
             time.sleep(0.01)
         if answer is Answer.INCOMPLETE:
             self._complete()

@@ -63,7 +63,7 @@ DECISIONS: dict[str, Decision] = {
             "verified",
             "operations.approve_run",
             frozenset({_S.AWAITING_APPROVAL}),
-            "The run is queued and does what the plan below says.",
+            "The run is queued and does what this plan says.",
             _approve,
             variant="primary",
             asks_password=True,

@@ -37,7 +37,7 @@ class RunAdmin(ReadOnlyAdmin):
     page_template = "operations/run.html"
     page_related = ("requester", "decided_by")
     payload = ("parameters", "plan", "cursor", "result", "error", "reason", "decision_reason")
-    list_display = ("name", "state_shown", "progress", "requester", "asked", "took")
+    list_display = ("name", "state_shown", "progress", "asked_by", "asked", "took")
     list_select_related: ClassVar = ["requester"]
     list_filter = ("state", KindFilter)
     search_fields = ("subject", "requester__username")
@@ -62,6 +62,10 @@ class RunAdmin(ReadOnlyAdmin):
             run.unit,
             percent(run) or 0,
         )
+
+    @admin.display(description="Asked for by", ordering="requester__username")
+    def asked_by(self, run: Run) -> str:
+        return str(run.requester)
 
     @admin.display(description="Asked for", ordering="created_at")
     def asked(self, run: Run) -> SafeString | str:

@@ -114,7 +114,7 @@ def _next_pages(
             sql.SQL(
                 "SELECT pg_catalog.pg_relation_size(pg_catalog.to_regclass({}))"
                 " / pg_catalog.current_setting('block_size')::int"
-            ).format(sql.Literal(leaf.sql.as_string(None)))
+            ).format(sql.Literal(str(leaf)))
         )
         pages = cursor.fetchone()[0]
     if pages is None or first >= pages:

@@ -21,7 +21,8 @@ STATING = frozenset(
 )
 OPERATORS = COMPARING | MATCHING | LISTING | STATING | {"between"}
 
-MAX_DEPTH = 50
+MAX_DEPTH = 30
+"""How deep and, or and not may be nested; a comparison alone has the depth 0."""
 MAX_TEXT = 100_000
 MAX_DIGITS = 1_000
 
@@ -144,6 +145,15 @@ def _joined(parts: tuple[Condition, ...], kind: type[And | Or]) -> tuple[Conditi
     if len(joined) < 2:
         raise ConditionRefused(kind.__name__.lower(), "it joins at least two conditions.")
     return tuple(joined)
+
+
+def depth(condition: Condition) -> int:
+    match condition:
+        case And(parts) | Or(parts):
+            return 1 + max(depth(part) for part in parts)
+        case Not(part):
+            return 1 + depth(part)
+    return 0
 
 
 def guard_text(text: str) -> None:

@@ -20,11 +20,23 @@ from operations.catalogue.types import Column, Table
 from operations.conditions.columns import read_column
 from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.lexemes import Lexeme
-from operations.conditions.nodes import MAX_DEPTH, And, Comparison, Condition, Not, Or, Scalar
+from operations.conditions.nodes import (
+    MAX_DEPTH,
+    And,
+    Comparison,
+    Condition,
+    Not,
+    Or,
+    Scalar,
+    depth,
+)
 from operations.conditions.reader import Reader
 from operations.conditions.values import Given, at_value, read_value
 from operations.conditions.words import guard_word
 
+_TOO_DEEP = f"and, or and not are nested more than {MAX_DEPTH} deep."
+# In parentheses, and one for each NOT, as `describe` writes them.
+_MAX_NESTING = 3 * MAX_DEPTH
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -36,7 +48,10 @@ def parse_condition(text: str, table: Table) -> Condition:
     Raises:
         ConditionRefused: with the piece in question and the reason.
     """
-    return _Parser(text, table).whole()
+    condition = _Parser(text, table).whole()
+    if depth(condition) > MAX_DEPTH:
+        raise ConditionRefused(text, _TOO_DEEP)
+    return condition
 
 
 class _Parser:
@@ -69,8 +84,8 @@ class _Parser:
         if not (reader.at_words("not") or reader.at_symbol("(")):
             return self._predicate()
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise reader.refused(opening, f"it is nested more than {MAX_DEPTH} deep.")
+        if self._depth > _MAX_NESTING:
+            raise reader.refused(opening, _TOO_DEEP)
         reader.take()
         if opening.text == "not":
             condition: Condition = Not(self._negation())

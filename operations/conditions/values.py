@@ -63,17 +63,24 @@ def at_value(reader: Reader) -> bool:
 
 
 def read_value(reader: Reader) -> Given:
-    if reader.took_symbol("("):
-        given = read_value(reader)
+    """The value that comes next, in any number of parentheses."""
+    opened = 0
+    while reader.took_symbol("("):
+        opened += 1
+    given = _read(reader)
+    _guard_follower(reader)
+    for _ in range(opened):
         reader.expect_symbol(")", "a value is one value, not a row or a calculation.")
-    else:
-        given = _read(reader)
+        _guard_follower(reader)
+    return given
+
+
+def _guard_follower(reader: Reader) -> None:
     follower = reader.next
     if follower.kind == "sign" or follower.text == "::":
         raise reader.refused(follower, "calculations and casts are not understood.")
     if follower.kind == "string":
         raise reader.refused(follower, "two texts stand side by side: write one.")
-    return given
 
 
 def _read(reader: Reader) -> Given:

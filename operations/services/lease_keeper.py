@@ -39,19 +39,20 @@ _WATCH = """
 DO $watch$
 DECLARE
     until timestamptz := clock_timestamp() + make_interval(secs => {seconds});
+    owner integer;
     began timestamptz;
 BEGIN
     LOOP
         PERFORM pg_catalog.pg_stat_clear_snapshot();
-        SELECT a.xact_start INTO began
+        SELECT a.pid, CASE WHEN a.application_name = {mark} THEN a.xact_start END
+        INTO owner, began
         FROM custody.operations_run r
         JOIN pg_catalog.pg_stat_activity a
           ON a.pid = r.backend_pid AND a.backend_start = r.backend_start
-         AND a.application_name = {mark}
         WHERE r.id = {run} AND r.fence = {fence};
+        EXIT WHEN owner IS NULL;
         IF began < clock_timestamp() - make_interval(secs => {budget}) THEN
-            PERFORM pg_catalog.pg_terminate_backend(r.backend_pid)
-            FROM custody.operations_run r WHERE r.id = {run} AND r.fence = {fence};
+            PERFORM pg_catalog.pg_terminate_backend(owner);
         END IF;
         -- Not while a step is well under way: nobody would watch it if its worker stopped now.
         EXIT WHEN clock_timestamp() > until
@@ -114,10 +115,11 @@ class LeaseKeeper:
                 if self._session is None:
                     self._session = psycopg.connect(**parameters, autocommit=True)
                 self._renew(self._session)
-                self._watch(self._session)
+                if self._watch(self._session):
+                    continue
             except psycopg.Error:
                 self._close()
-                self._end.wait(0.25)
+            self._end.wait(0.25)
         self._close()
 
     def _close(self) -> None:
@@ -125,8 +127,9 @@ class LeaseKeeper:
             self._session.close()
             self._session = None
 
-    def _watch(self, session: psycopg.Connection) -> None:
-        """Until the lease has to be renewed."""
+    def _watch(self, session: psycopg.Connection) -> bool:
+        """Until the lease has to be renewed; False when there was nobody to watch."""
+        began = time.monotonic()
         session.execute(
             sql.SQL(_WATCH).format(
                 seconds=sql.Literal(lease_seconds() / 4),
@@ -136,6 +139,7 @@ class LeaseKeeper:
                 fence=sql.Literal(self._fence),
             )
         )
+        return time.monotonic() - began > 0.05
 
     def _renew(self, session: psycopg.Connection) -> None:
         values = {"run": self._run_id, "fence": self._fence, "lease": lease_seconds()}

@@ -18,9 +18,7 @@ def watch(*, now: datetime | None = None) -> None:
     """Raises the alerts for stalled runs and missed jobs, and resolves those that are mended."""
     stalled = {f"{_STALLED}{each.run.pk}": each for each in runs_stalled(now=now)}
     for key, each in stalled.items():
-        alert_raise(
-            key=key, summary=f"{each.run}: {each.why}.", remedy=each.remedy, run=each.run
-        )
+        alert_raise(key=key, summary=f"{each.run}: {each.why}.", remedy=each.remedy, run=each.run)
     alerts_resolve_others(prefix=_STALLED, current=stalled)
     missed = {f"{_MISSED}{job.name}": job for job in jobs_missed(now=now)}
     for key, job in missed.items():

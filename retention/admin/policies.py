@@ -11,6 +11,7 @@ from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
+from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 
@@ -18,11 +19,11 @@ from operations.admin.base import ReadOnlyAdmin
 from operations.admin.show import (
     NOTHING,
     STATE_COLOURS,
+    ago,
     badge,
     code,
-    joined,
+    lines,
     when,
-    when_text,
 )
 from operations.models import Run
 from operations.runs.states import RunState
@@ -41,7 +42,7 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
     page_template = "retention/policy.html"
     object_history_template = "retention/policy_history.html"
     object_history_form_template = "retention/policy_version.html"
-    list_display = ("name", "table_shown", "kept", "then", "condition", "last_run")
+    list_display = ("name_shown", "kept", "then", "condition", "last_run")
     list_filter = ("enabled", "archive_first", "soft_delete")
     search_fields = ("name", "schema_name", "table_name")
     search_help_text = "Its name, or its table"
@@ -55,16 +56,18 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
         found: QuerySet[RetentionPolicy] = super().get_queryset(request)
         return found.annotate(last_run_facts=Subquery(last))
 
-    @admin.display(description="Table", ordering="table_name")
-    def table_shown(self, policy: RetentionPolicy) -> SafeString | str:
-        return code(str(policy.table))
+    @admin.display(description="Policy", ordering="name")
+    def name_shown(self, policy: RetentionPolicy) -> SafeString:
+        return lines(policy.name, policy.table)
 
     @admin.display(description="Kept", ordering="keep_hours")
     def kept(self, policy: RetentionPolicy) -> str:
-        return policy.term
+        return policy.term.replace(" ", "\xa0")
 
     @admin.display(description="Then")
     def then(self, policy: RetentionPolicy) -> SafeString | str:
+        if not policy.enabled:
+            return badge("Off")
         if policy.soft_delete:
             return badge("Waits: soft deletion", "warning")
         return NOTHING if policy.keeps_for_ever else disposition(policy)
@@ -76,14 +79,11 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
     @admin.display(description="Last run")
     def last_run(self, policy: Any) -> SafeString | str:
         facts = policy.last_run_facts
-        if not policy.enabled:
-            return badge("Off")
         if not facts:
             return "never"
         state = RunState(facts["state"])
-        return joined(
-            [badge(state.label, STATE_COLOURS[state]), SafeString(when_text(facts["at"]))]
-        )
+        at = parse_datetime(facts["at"])
+        return lines(badge(state.label, STATE_COLOURS[state]), ago(at) if at else "")
 
     def page(self, request: HttpRequest, obj: RetentionPolicy) -> dict[str, Any]:
         return {

@@ -11,6 +11,14 @@ from operations.conditions.describe import describe
 from operations.conditions.structure import from_json
 from retention.models import RetentionPolicy
 
+_LABELS = {
+    "keep_hours": "Kept for",
+    "age_column": "Counted from",
+    "keep_condition": "Kept while",
+    "archive_first": "Archived first",
+    "archive_days": "Archive kept for",
+    "soft_delete": "Soft deletion first",
+}
 _SILENT = {"updated_at", "version", "created_at"}
 
 
@@ -18,7 +26,8 @@ class PolicyHistoryContext(HistoricalRecordContextHelper):
     def context_for_delta_changes(self, delta: Any) -> list[dict[str, Any]]:
         return [
             {
-                "field": self.model._meta.get_field(change.field).verbose_name.capitalize(),
+                "field": _LABELS.get(change.field)
+                or self.model._meta.get_field(change.field).verbose_name.capitalize(),
                 "old": shown(change.field, change.old),
                 "new": shown(change.field, change.new),
             }
@@ -28,15 +37,14 @@ class PolicyHistoryContext(HistoricalRecordContextHelper):
 
 
 def shown(field: str, value: Any) -> str:
-    match field, value:
-        case "keep_hours", _:
-            return RetentionPolicy(keep_hours=value).term
-        case "archive_days", None:
-            return "for ever"
-        case _, None | "":
-            return NOTHING
-        case "keep_condition", _:
-            return describe(from_json(value))
-        case _, bool():
-            return "yes" if value else "no"
-    return str(value)
+    """A field's value as the page of the policy words it."""
+    worded = {
+        "keep_hours": lambda: RetentionPolicy(keep_hours=value).term,
+        "archive_days": lambda: "for ever" if value is None else f"{value:,} days",
+        "keep_condition": lambda: describe(from_json(value)) if value else NOTHING,
+    }
+    if field in worded:
+        return worded[field]()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NOTHING if value in (None, "") else str(value)

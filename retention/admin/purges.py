@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.html import format_html
@@ -56,7 +57,7 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
         Fact("Rows due", f"{about}{number(plan.get('due'))}", _ages(plan)),
         Fact("What becomes of them", str(plan.get("disposition", NOTHING)).capitalize()),
         Fact("Older than", when_text(plan.get("cutoff"))),
-        Fact("Kept while", code(plan.get("keep_while", "")) if plan.get("keep_while") else "never"),
+        Fact("Kept while", code(plan["keep_while"]) if plan.get("keep_while") else "no condition"),
         Fact("In SQL", format_html('<code class="c-sql">{}</code>', predicate(plan))),
         *(Fact(title, number(plan[key]), hint) for key, title, hint in _KEPT if plan.get(key)),
         Fact(
@@ -69,7 +70,8 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
 
 def predicate(plan: dict[str, Any]) -> str:
     """Which rows go, as a person writes it. What runs is composed elsewhere, values bound."""
-    text = f"{plan.get('age_column', '')} < '{plan.get('cutoff', '')[:19].replace('T', ' ')}'"
+    cutoff = datetime.fromisoformat(plan["cutoff"]).isoformat(" ", "seconds")
+    text = f"{plan['age_column']} < '{cutoff}'"
     keep = plan.get("keep_while")
     return f"{text}\nAND ({keep}) IS FALSE" if keep else text
 
@@ -77,4 +79,4 @@ def predicate(plan: dict[str, Any]) -> str:
 def _ages(plan: dict[str, Any]) -> str:
     if not plan.get("oldest") or not plan.get("newest"):
         return ""
-    return f"from {plan['oldest'][:10]} to {plan['newest'][:10]}, kept ones among them"
+    return f"dated {plan['oldest'][:10]} to {plan['newest'][:10]}"

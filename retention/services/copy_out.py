@@ -75,7 +75,7 @@ def _end(session: psycopg.Connection[Any]) -> None:
     """Leaves the connection ready for the ROLLBACK."""
     with suppress(psycopg.Error):
         session.cancel_safe(timeout=2.0)
-        _read(session.pgconn, lambda block: None)
+        _read(session.pgconn, lambda _block: None)
     with suppress(psycopg.Error):
         while session.pgconn.get_result() is not None:
             pass

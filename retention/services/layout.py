@@ -104,7 +104,7 @@ def fingerprint(table: TableName, *, using: str) -> str:
     planned would otherwise be destroyed without being archived, and a foreign key that cascades
     would take rows along that no policy covers.
     """
-    name = {"table": table.sql.as_string(None)}
+    name = {"table": str(table)}
     found = []
     with connections[using].cursor() as cursor:
         for query in (_COLUMNS, _REFERENCES):

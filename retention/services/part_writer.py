@@ -21,7 +21,6 @@ import zstandard
 from operations.runs.kinds import StepStalled
 from operations.storage import Draft, Storage
 
-_BLOCK = 1 << 18
 _QUEUED = 32
 LEVEL = 3
 
@@ -42,9 +41,7 @@ class PartWriter:
     def __init__(self, storage: Storage, file: str, *, deadline: float) -> None:
         self.file, self.sidecar = file, f"{file}.json"
         self._storage, self._deadline = storage, deadline
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
-        self._buffer: list[bytes] = []
-        self._buffered = 0
+        self._queue: queue.Queue[bytearray | None] = queue.Queue(_QUEUED)
         self._facts: dict[str, Any] = {}
         self._written: WrittenPart | None = None
         self._error: Exception | None = None
@@ -54,12 +51,12 @@ class PartWriter:
         self._thread = threading.Thread(target=self._work, name="part-writer", daemon=True)
         self._thread.start()
 
-    def write(self, block: bytes | memoryview) -> None:
-        """Raises StepStalled past the deadline, or the storage's own error."""
-        self._buffer.append(bytes(block))
-        self._buffered += len(block)
-        if self._buffered >= _BLOCK:
-            self._flush()
+    def write(self, block: bytearray) -> None:
+        """Takes the block over. Raises StepStalled past the deadline, or the storage's own error.
+
+        A few hundred KiB at a time: every block waits once for the interpreter's lock.
+        """
+        self._put(block)
 
     def durable(self, facts: dict[str, Any]) -> WrittenPart:
         """Waits until the part and its sidecar, which holds `facts`, are on disk under their names.
@@ -69,8 +66,6 @@ class PartWriter:
             StorageError: the storage is full or broken.
         """
         self._facts = facts
-        if self._buffer:
-            self._flush()
         self._put(None)
         self._thread.join(max(self._deadline - time.monotonic(), 0))
         if self._error is not None:
@@ -94,11 +89,7 @@ class PartWriter:
         """A write that was given up has not come back from the storage yet."""
         return self._thread.is_alive()
 
-    def _flush(self) -> None:
-        self._put(b"".join(self._buffer))
-        self._buffer, self._buffered = [], 0
-
-    def _put(self, item: bytes | None) -> None:
+    def _put(self, item: bytearray | None) -> None:
         while True:
             if self._error is not None:
                 raise self._error

@@ -141,7 +141,7 @@ class Purge(RunKind):
             raise self._outdated("its columns, or the foreign keys that point at it, are others")
         window = self._window(cursor)
         if window is None:
-            return self._end_of_pass(cursor)
+            return self._end_of_pass(run, cursor)
         count = self._delete(run, window, cursor, began)
         self.seconds = time.monotonic() - began
         cursor["leaf"] = [window.leaf.schema, window.leaf.name]
@@ -200,9 +200,9 @@ class Purge(RunKind):
                 return window
         return None
 
-    def _end_of_pass(self, cursor: dict[str, Any]) -> Step:
+    def _end_of_pass(self, run: Run, cursor: dict[str, Any]) -> Step:
         """Rows that moved while they were walked past, or were locked, are swept up."""
-        left = (cursor["found"] > 0 or cursor["skipped"]) and self._anything_left()
+        left = (cursor["found"] > 0 or cursor["skipped"]) and self._anything_left(run)
         if not left or cursor["pass"] >= MOST_PASSES:
             note = "Some due rows are still locked or moved; the next run takes them."
             return Step(cursor, 0, finished=True, notes=(note,) if left else ())
@@ -210,7 +210,11 @@ class Purge(RunKind):
         cursor["pass"] += 1
         return Step(cursor, 0, finished=False, notes=(f"Pass {cursor['pass']} begins.",))
 
-    def _anything_left(self) -> bool:
+    def _anything_left(self, run: Run) -> bool:
+        if run.done == run.total and not run.plan["estimated"]:
+            # As many as were counted: the table need not be read once more. Rows that became due
+            # since, because somebody dated them back, are for the next run.
+            return False
         free = vetoes.unprotected(
             vetoes.protections(self.table, using=self.using), table=self.table
         )

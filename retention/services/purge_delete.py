@@ -6,18 +6,14 @@ part, and no row is in the part that was not deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.db import connections
 from psycopg import sql
 
 from operations.batches.walk import Window, window_predicate
 from operations.catalogue.types import TableName
 from retention.selectors.due import DueRows, due
+from retention.services.copy_out import Sink, copy_out
 from retention.services.layout import COPY_OPTIONS, column_list, stored_columns
-
-Sink = Callable[[bytes | memoryview], None]
-
 
 _IS_PART = """
 WITH RECURSIVE above AS (
@@ -49,7 +45,7 @@ def lock_leaf(leaf: TableName, table: TableName, *, using: str) -> bool:
 
 def _is_part(leaf: TableName, table: TableName, using: str) -> bool:
     with connections[using].cursor() as cursor:
-        cursor.execute(_IS_PART, [leaf.sql.as_string(None), table.sql.as_string(None)])
+        cursor.execute(_IS_PART, [str(leaf), str(table)])
         return bool(cursor.fetchone()[0])
 
 
@@ -73,15 +69,11 @@ def delete_window(
     )
     returning = column_list(stored_columns(rows.table), alias="t") if sink else None
     statement = (_skipping if skip_locked else _plain)(window.leaf, where, returning)
+    if sink is not None:
+        copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(statement, sql.SQL(COPY_OPTIONS))
+        return copy_out(copy, sink, using=using)
     with connections[using].cursor() as cursor:
-        if sink is None:
-            cursor.execute(statement)
-        else:
-            copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(statement, sql.SQL(COPY_OPTIONS))
-            # COPY's errors do not come in Django's classes by themselves.
-            with connections[using].wrap_database_errors, cursor.copy(copy) as rows_out:
-                for block in rows_out:
-                    sink(block)
+        cursor.execute(statement)
         count: int = cursor.rowcount
     return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import DatabaseError, transaction
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -93,12 +93,18 @@ texts = st.one_of(damaged(), st.lists(st.sampled_from(PIECES), max_size=9).map("
 @example("n = -1 or n<-1 or n>=+1 or n=(2)")
 @example("day > date '2024-01-01' or seen_at <= '2024-01-01'::date or local = date '2024-01-01'")
 @example("t.flagged and shop.t.n <> 1")
+@example("ratio = 0.1 or ratio between 0.1 and 0.2 or ratio in (0.1) or ratio = '0.1'")
+@example("ratio in (0.1, 0.2) or score in (0.1, 0.2)")
+@example("code like 'a  ' or code = 'a  ' or short = 'abcd' or bits = '10' or price = 1.005")
+@example("tags in ('{a,b}', '{}') or tags not in ('{a,b}', '{}') or flagged in ('t', true)")
 def test_what_is_read_at_all_is_read_as_postgresql_reads_it(t: Table, text: str) -> None:
     try:
         condition = parse_condition(text, t)
         check_condition(condition, t)
     except ConditionRefused:
+        event("refused")
         return
+    event("read")
     assert _read_otherwise(text, condition, t) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from operations.conditions.describe import describe
 from operations.conditions.exceptions import ConditionRefused
+from operations.conditions.nodes import depth
 from operations.conditions.parse import parse_condition
 from operations.conditions.structure import And, Comparison, Condition, Not, Now, Or
 from operations.exceptions import UsageError
@@ -185,8 +186,10 @@ def test_a_condition_is_read_as_sql_reads_it(text: str, condition: Condition) ->
         ("flagged;", ";", "semicolon"),
         ("flagged; DROP TABLE shop.users", "; DROP TABLE", "semicolon"),
         ("NOT", "NOT", "ends too early"),
-        ("(" * 51 + "flagged" + ")" * 51, "(flagged)", "nested more than 50 deep"),
-        ("NOT " * 51 + "flagged", "NOT flagged", "nested more than 50 deep"),
+        ("(" * 2000 + "flagged" + ")" * 2000, "((((", "nested more than 30 deep"),
+        ("NOT " * 31 + "flagged", "NOT NOT", "nested more than 30 deep"),
+        ("NOT " * 2000 + "flagged", "NOT NOT", "nested more than 30 deep"),
+        ("id = " + "(" * 2000 + "1", "ends too early", "a value is one value"),
         # Lexical matters.
         ("flagged -- and more", "--", "comments"),
         ("flagged /* and more */", "/*", "comments"),
@@ -234,6 +237,26 @@ def test_what_is_outside_is_refused_with_the_piece_and_the_reason(
     assert isinstance(caught.value, UsageError)
     assert reason in str(caught.value)
     assert " ".join(piece.split()) in str(caught.value)
+
+
+def test_the_deepest_structure_is_described_so_that_it_reads_back() -> None:
+    deepest: Condition = OPEN
+    for level in range(30):
+        deepest = Not(deepest) if level % 2 else Or((And((deepest, FLAGGED)), READ))
+        deepest = deepest if depth(deepest) <= 30 else Not(FLAGGED)
+    assert parse_condition(describe(deepest), USERS) == deepest
+    nots: Condition = OPEN
+    for _ in range(30):
+        nots = Not(nots)
+    assert parse_condition(describe(nots), USERS) == nots
+
+
+def test_a_wide_condition_is_read() -> None:
+    text = " OR ".join(f"id = {number} AND flagged" for number in range(2000))
+    condition = parse_condition(text, USERS)
+    assert isinstance(condition, Or)
+    assert len(condition.parts) == 2000
+    assert parse_condition(describe(condition), USERS) == condition
 
 
 def test_a_long_condition_is_shown_by_its_beginning() -> None:

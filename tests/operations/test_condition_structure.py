@@ -157,5 +157,5 @@ def test_a_document_nested_without_end_is_refused() -> None:
     document: dict[str, Any] = {"column": "a", "operator": "is null"}
     for _ in range(200):
         document = {"not": document}
-    with pytest.raises(ConditionRefused, match="nested more than 50 deep"):
+    with pytest.raises(ConditionRefused, match="nested more than 30 deep"):
         from_json(document)

@@ -29,7 +29,7 @@ from operations.services.actors import system_user  # noqa: E402
 from operations.storage.folder import FolderStorage  # noqa: E402
 from operations.storage.folder_draft import FolderDraft  # noqa: E402
 from retention.models import RetentionPolicy  # noqa: E402
-from retention.services import purge, purge_close  # noqa: E402
+from retention.services import copy_out, purge, purge_close  # noqa: E402
 from retention.services.archive_writing import ArchiveWriter  # noqa: E402
 from retention.services.part_writer import PartWriter  # noqa: E402
 from retention.services.purge_start import purge_run  # noqa: E402
@@ -109,6 +109,7 @@ def work(order: dict[str, Any]) -> None:
     settings.CUSTODY_STORAGE, settings.CUSTODY_KEYS = Path(order["storage"]), Path(order["keys"])
     settings.CUSTODY_RUN_LEASE_SECONDS = order["lease"]
     run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
+    copy_out.BLOCK = 1 << 12
     purge._PAGES = (order["pages"], 1, order["pages"])
     if order["at"]:
         hook(order["at"], order["number"], action(order))

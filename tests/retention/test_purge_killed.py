@@ -52,16 +52,24 @@ def slow_commit(execute: Execute) -> Iterator[Callable[[float], None]]:
 def committing(execute: Execute) -> bool:
     return bool(
         execute(
-            "SELECT FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'"
+            "SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'"
             " AND datname = current_database()"
         )
     )
 
 
-def kill_any_moment(nursery: Nursery, _slow: Any, _execute: Execute, dice: random.Random) -> Worker:
-    before = done()
+def working(nursery: Nursery) -> Worker:
+    """A worker that has taken the run: what its forerunner still committed is committed."""
+    fence = Run.objects.values_list("fence", flat=True).first() or 0
     worker = nursery.work()
-    wait_until(lambda: done() > before or not worker.alive, "a step")
+    wait_until(lambda: (Run.objects.values_list("fence", flat=True).first() or 0) > fence, "taken")
+    return worker
+
+
+def kill_any_moment(nursery: Nursery, _slow: Any, _execute: Execute, dice: random.Random) -> Worker:
+    worker = working(nursery)
+    before = done()
+    wait_until(lambda: done() > before, "a step")
     time.sleep(dice.uniform(0, 0.06))
     worker.kill()
     return worker
@@ -70,7 +78,7 @@ def kill_any_moment(nursery: Nursery, _slow: Any, _execute: Execute, dice: rando
 def kill_while_copying(
     nursery: Nursery, _slow: Any, _execute: Execute, dice: random.Random
 ) -> Worker:
-    worker = nursery.work(at="copying", number=dice.randrange(150, 500))
+    worker = nursery.work(at="copying", number=dice.randrange(5, 15))
     worker.wait_for("copying")
     worker.kill()
     return worker
@@ -90,9 +98,9 @@ def kill_between_fsync_and_commit(
 def kill_during_commit(
     nursery: Nursery, slow: Callable[[float], None], execute: Execute, dice: random.Random
 ) -> Worker:
-    before = done()
     slow(0.5)
-    worker = nursery.work()
+    worker = working(nursery)
+    before = done()
     wait_until(lambda: done() > before and committing(execute), "a slow COMMIT")
     worker.kill()
     assert committing(execute), "the server still commits for a worker that is gone"

@@ -1,0 +1,187 @@
+"""Every address of the admin, for everybody: a page without a permission check fails here.
+
+A new page has to be entered below, with who may open it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from operations.admin.run_decisions import DECISIONS
+from operations.models import Run, SigningKey
+from tests.console import ROLES, Console, furnished, person, signed_in
+
+pytestmark = pytest.mark.django_db
+
+NOBODY: frozenset[str] = frozenset()
+ALL = frozenset(ROLES)
+WITHOUT_SUPPORT = ALL - {"support"}
+
+MODELS = {
+    "operations_run": ALL,
+    "operations_alert": WITHOUT_SUPPORT,
+    "operations_certificate": WITHOUT_SUPPORT,
+    "operations_signingkey": WITHOUT_SUPPORT,
+    "retention_archive": ALL,
+    "retention_retentionpolicy": ALL,
+    "auth_user": frozenset({"auditor"}),
+    "auth_group": frozenset({"auditor"}),
+    "django_celery_beat_periodictask": NOBODY,
+    "django_celery_beat_clockedschedule": NOBODY,
+    "django_celery_beat_crontabschedule": NOBODY,
+    "django_celery_beat_solarschedule": NOBODY,
+    "django_celery_beat_intervalschedule": NOBODY,
+}
+"""Who may look at the objects."""
+
+LOOKING = ("changelist", "change", "history", "simple_history", "progress", "file")
+CHANGING = ("add", "delete", "password_change")
+ACTS = {
+    "operations_run_decide/approve": frozenset({"officer", "operator"}),
+    "operations_run_decide/refuse": frozenset({"officer", "operator"}),
+    "operations_run_decide/pause": frozenset({"operator"}),
+    "operations_run_decide/resume": frozenset({"operator"}),
+    "operations_run_decide/cancel": frozenset({"operator"}),
+    "retention_retentionpolicy_run": frozenset({"operator"}),
+}
+FOR_ALL_WHO_SIGN_IN = {
+    "index", "search", "logout", "password_change", "password_change_done", "jsi18n",
+    "autocomplete", "view_on_site", "app_list", "login",
+}  # fmt: skip
+
+
+def patterns(found: list[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and route of every address below the admin site."""
+    for each in found:
+        route = prefix + str(each.pattern)
+        if isinstance(each, URLResolver):
+            yield from patterns(each.url_patterns, route)
+        elif isinstance(each, URLPattern):
+            yield each.name or "", route
+
+
+def addresses(console: Console) -> Iterator[tuple[str, str]]:
+    """Each address of the admin with real objects in it, under the name of what it is."""
+    objects = {
+        "operations_run": console.run.pk,
+        "operations_alert": console.alert.pk,
+        "operations_certificate": console.certificate.pk,
+        "operations_signingkey": SigningKey.objects.get().pk,
+        "retention_archive": console.archive.pk,
+        "retention_retentionpolicy": console.policy.pk,
+        "auth_user": console.requester.pk,
+        "auth_group": Group.objects.get(name="officer").pk,
+    }
+    for name, route in patterns(list(admin.site.get_urls())):
+        if name == "operations_run_decide":
+            for decision in DECISIONS:
+                yield f"{name}/{decision}", reverse(f"admin:{name}", args=[console.run.pk, decision])
+        elif name == "retention_retentionpolicy_simple_history":
+            version = console.policy.history.latest().pk
+            yield name, reverse(f"admin:{name}", args=[console.policy.pk, version])
+        elif name == "app_list":
+            yield name, reverse("admin:app_list", args=["operations"])
+        elif name:
+            pk = next((pk for model, pk in objects.items() if name.startswith(f"{model}_")), 1)
+            path = re.sub(r"<(path:|int:)?\w*(id|pk)>", str(pk), route)
+            yield name, "/admin/" + path.replace("<slug:form>", "pdf")
+
+
+def who_may(name: str) -> frozenset[str] | None:
+    """Roles; None for everybody who signs in. Fails for a page that nobody entered above."""
+    if name in ACTS:
+        return ACTS[name]
+    if name in FOR_ALL_WHO_SIGN_IN:
+        return None
+    model = next((model for model in MODELS if name.startswith(f"{model}_")), "")
+    verb = name.removeprefix(f"{model}_")
+    assert model and verb in LOOKING + CHANGING, f"Who may open {name}? Say it in this test."
+    return MODELS[model] if verb in LOOKING else NOBODY
+
+
+@pytest.fixture
+def console() -> Console:
+    return furnished()
+
+
+def is_login(response: Any) -> bool:
+    return response.status_code == 302 and "/login/" in response["Location"]
+
+
+def test_who_is_not_signed_in_is_sent_to_the_sign_in_page(console: Console) -> None:
+    for name, address in addresses(console):
+        if name not in ("login", "jsi18n"):
+            response = Client().get(address)
+            assert is_login(response) or name == "logout", f"{name}: {response.status_code}"
+
+
+def test_who_is_no_staff_sees_nothing(console: Console) -> None:
+    client = signed_in(User.objects.create_user("customer"))
+    for name, address in addresses(console):
+        if name not in ("login", "jsi18n", "logout"):
+            assert is_login(client.get(address)), name
+
+
+@pytest.mark.parametrize("role", [*ROLES, ""])
+def test_each_role_opens_its_pages_and_no_other(console: Console, role: str) -> None:
+    client = signed_in(person("somebody", role=role))
+    for name, address in addresses(console):
+        allowed = who_may(name)
+        if allowed is None:
+            continue
+        status = client.get(address).status_code
+        if role in allowed:
+            # A decision that the run's state does not allow leads back to the run.
+            assert status in ((200, 302) if name in ACTS else (200,)), f"{name}: {status}"
+        else:
+            assert status == 403, f"{role or 'nobody'} opens {name}: {status}"
+
+
+@pytest.mark.parametrize("role", [*ROLES, ""])
+def test_each_role_posts_only_what_it_may_decide(console: Console, role: str) -> None:
+    client = signed_in(person("somebody", role=role))
+    before = (Run.objects.count(), Run.objects.get(pk=console.run.pk).state)
+    for name, address in addresses(console):
+        allowed = who_may(name)
+        if allowed is None or (name in ACTS and role in allowed):
+            continue
+        given = {"reason": "because", "post": "yes", "keep_hours": "1", "name": "other"}
+        response = client.post(address, given)
+        if name.endswith("_changelist") and role in allowed:
+            assert response.status_code in (200, 302, 403), name
+        else:
+            assert response.status_code in (403, 405), f"{role}: {name} {response.status_code}"
+    assert (Run.objects.count(), Run.objects.get(pk=console.run.pk).state) == before
+    console.policy.refresh_from_db()
+    assert console.policy.keep_hours == 24 * 365
+    assert console.policy.history.count() == 1
+
+
+def test_nothing_that_was_asked_by_get_changes_anything(console: Console) -> None:
+    client = signed_in(person("boss", is_superuser=True))
+    before = list(Run.objects.values("pk", "state", "decision").order_by("pk"))
+    for name, address in addresses(console):
+        if name != "logout":
+            client.get(address)
+    assert list(Run.objects.values("pk", "state", "decision").order_by("pk")) == before
+
+
+@pytest.mark.parametrize("role", [*ROLES, ""])
+def test_the_sidebar_leads_only_where_one_may_go(console: Console, role: str) -> None:
+    client = signed_in(person("somebody", role=role))
+    page = client.get("/admin/").content.decode()
+    sidebar = page[page.index('id="nav-sidebar-apps"') :]
+    sidebar = sidebar[: sidebar.index("navigation_user") if "navigation_user" in sidebar else None]
+    for model, allowed in MODELS.items():
+        listed = reverse(f"admin:{model}_changelist")
+        shown = f'href="{listed}" class="flex h-[38px]' in sidebar
+        expected = role in allowed and model != "operations_signingkey"
+        assert shown == expected, f"{role or 'nobody'}: {listed}"
