@@ -40,7 +40,6 @@ ROWS = 2_000_000
 DELETE, COPY = "one DELETE", "COPY to zstd, then one DELETE"
 FLOORS = {DELETE: DELETE, COPY: COPY, "purge with archive": COPY}
 """The floor of a case; one DELETE where none is named."""
-LIMITS = {"purge": ("most", 1.5), "purge with archive": ("most", 1.3)}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,9 @@ def _rounds(
     indexed = {"no": [False], "yes": [True], "both": [False, True]}[options.index]
     for index in indexed:
         _say(f"loading {rows:,} events{_suffix(index)} ...")
-        databases.template(_template(index), rows=rows, index=index, environment=_environment(folder))
+        databases.template(
+            _template(index), rows=rows, index=index, environment=_environment(folder)
+        )
     measured: dict[tuple[str, bool], list[Measured]] = defaultdict(list)
     for turn in range(options.rounds):
         for index in indexed:
@@ -123,18 +124,18 @@ def _rounds(
 
 
 def _run(databases: Databases, folder: Path, case: str, template: str, expected: int) -> Measured:
-    with databases.copy(template) as (database, url), tempfile.TemporaryDirectory(
-        dir=folder
-    ) as files:
-        environment = {
-            **_environment(Path(files)),
-            "DATABASE_URL": url,
-        }
+    with (
+        databases.copy(template) as (database, url),
+        tempfile.TemporaryDirectory(dir=folder) as files,
+    ):
+        environment = {**_environment(Path(files)), "DATABASE_URL": url}
         command = [sys.executable, ROOT / "benchmarks" / "purge_cases.py", case, files]
         with LongestLock(databases.url, database) as lock:
             answer = subprocess.run(
-                command, env=environment, check=True, stdout=subprocess.PIPE
+                command, env=environment, check=False, capture_output=True, text=True
             )
+        if answer.returncode:
+            raise SystemExit(f"{case} failed:\n{answer.stderr}")
         found = json.loads(answer.stdout)
         if found["rows"] != expected:
             raise SystemExit(f"{case} removed {found['rows']:,} rows, not {expected:,}.")

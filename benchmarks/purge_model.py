@@ -26,4 +26,7 @@ def event_model() -> type[models.Model]:
             # The console's search_path holds only its own schema.
             db_table = '"bench"."events"'
 
+        def __str__(self) -> str:
+            return f"{self.name} {self.pk}"
+
     return Event

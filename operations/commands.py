@@ -29,6 +29,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from operations.exceptions import CustodyError
 from operations.models import Run
@@ -110,7 +111,7 @@ class CustodyCommand(BaseCommand):
             self.stdout.write(json.dumps(result.document, cls=DjangoJSONEncoder, indent=2))
         else:
             console = Console(
-                file=cast(TextIO, self.stdout._out),
+                file=cast("TextIO", self.stdout._out),
                 width=None if self.stdout.isatty() else 160,
                 highlight=False,
                 # `:key:` in somebody's names is no emoji.
@@ -188,9 +189,7 @@ def text_table(*headers: str, rows: list[list[str]], right: frozenset[int] = fro
     return table
 
 
-def _plain(cell: str) -> Any:
-    from rich.text import Text
-
+def _plain(cell: str) -> Text:
     return Text(cell)
 
 

@@ -20,6 +20,8 @@ _SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 def _start() -> None:
     var = Path(tempfile.mkdtemp(prefix="custody-test-"))
     os.environ["CUSTODY_VAR"] = str(var)
+    # Where `serve` collects the static files: looked for at the first request.
+    (var / "static").mkdir()
     os.environ["CUSTODY_ENV_FILE"] = str(var / "no.env")
     os.environ.setdefault("CELERY_BROKER_URL", "memory://")
     atexit.register(_remove, var, os.getpid())

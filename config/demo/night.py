@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from operations.catalogue.read import table as read_table
 from operations.models import Certificate, Run

@@ -31,9 +31,7 @@ class RunProgressView(View):
         run = self.model_admin.get_queryset(request).filter(pk=run_id).first()
         if run is None:
             raise Http404(f"There is no run {run_id}.")
-        answer = JsonResponse(run_progress(run, request.user))
-        answer["Cache-Control"] = "no-store"
-        return answer
+        return JsonResponse(run_progress(run, request.user))
 
 
 class RunDecisionView(ConfirmView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -49,4 +50,6 @@ class BatchSize:
         return sum(w * s for w, s in zip(weights, newest_first, strict=True)) / sum(weights)
 
     def _scale(self, factor: float) -> None:
-        self.value = max(self.least, min(self.most, int(self.value * factor)))
+        # Rounded up: a size of 4 must be able to grow by a fifth.
+        value = math.ceil(self.value * factor) if factor > 1 else int(self.value * factor)
+        self.value = max(self.least, min(self.most, value))

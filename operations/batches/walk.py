@@ -101,7 +101,7 @@ def next_window(
     position = tuple(after) if after is not None else None
     if walk.by == "ctid":
         return _next_pages(leaf, position, size, using)
-    return _next_keys(table, leaf, walk, position, size, within, using)
+    return _next_keys(table, leaf, walk.columns, position, size=size, within=within, using=using)
 
 
 def _next_pages(
@@ -125,13 +125,14 @@ def _next_pages(
 def _next_keys(
     table: Table,
     leaf: TableName,
-    walk: Walk,
+    names: tuple[str, ...],
     after: tuple[str, ...] | None,
+    *,
     size: int,
     within: sql.Composable | None,
     using: str,
 ) -> Window | None:
-    columns = _columns(table, walk.columns)
+    columns = _columns(table, names)
     row = _row([sql.Identifier("t", column.name) for column in columns])
     conditions: list[sql.Composable] = []
     if after is not None:
@@ -141,25 +142,25 @@ def _next_keys(
     where = (
         sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
     )
-    names = [sql.Identifier("t", column.name) for column in columns]
+    listed = [sql.Identifier("t", column.name) for column in columns]
     # The highest of the next `size` keys.
     query = sql.SQL(
         "SELECT {texts} FROM (SELECT {names} FROM ONLY {leaf} t {where}"
         " ORDER BY {names} LIMIT {size}) t ORDER BY {descending} LIMIT 1"
     ).format(
-        texts=sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in names),
-        names=sql.SQL(", ").join(names),
+        texts=sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in listed),
+        names=sql.SQL(", ").join(listed),
         leaf=leaf.sql,
         where=where,
         size=sql.Literal(size),
-        descending=sql.SQL(", ").join(sql.SQL("{} DESC").format(name) for name in names),
+        descending=sql.SQL(", ").join(sql.SQL("{} DESC").format(name) for name in listed),
     )
     with connections[using].cursor() as cursor:
         cursor.execute(query)
         found = cursor.fetchone()
     if found is None:
         return None
-    return Window(leaf, "key", walk.columns, after, tuple(found))
+    return Window(leaf, "key", names, after, tuple(found))
 
 
 def _columns(table: Table, names: Sequence[str]) -> list[Column]:

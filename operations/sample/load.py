@@ -44,6 +44,10 @@ class SampleLoaded:
     seconds: float
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    """Nobody wants to know."""
+
+
 def sample_load(
     *,
     connection: psycopg.Connection[Any],
@@ -73,7 +77,7 @@ def sample_load(
     if not (math.isfinite(scale) and scale > 0):
         raise SampleScaleInvalid(f"The scale is {scale}: give a number above 0, such as 1 or 0.1.")
     started = time.monotonic()
-    report = on_progress or (lambda what, done, total: None)
+    report = on_progress or _silent
     # Not connection.cursor(): Django's binds values into the text and may bring other row types.
     cursor = psycopg.Cursor(connection, row_factory=tuple_row)
     try:

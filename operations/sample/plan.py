@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SCHEMA = "shop"
 SLICE_ROWS = 50_000
-# Below this the shares (a tenth of the people at the start, one in fifty a heavy user) mean nothing.
+# Below this the shares (a tenth of the people at the start, one in fifty heavy) mean nothing.
 FEWEST_USERS = 20
 
 

@@ -9,7 +9,7 @@ from psycopg import sql
 from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.read import table as read_table
-from operations.catalogue.types import Table, TableName
+from operations.catalogue.types import Column, Table, TableName
 from retention.exceptions import RestoreRefused
 from retention.models import Archive
 from retention.selectors.queries import Row, rows
@@ -24,6 +24,8 @@ class Match:
     columns: tuple[str, ...]
     operators: tuple[sql.Composable, ...]
     """`OPERATOR(schema.=)`, the column on its left."""
+    casts: tuple[sql.Composable, ...]
+    """What is written after each column: to the type under a domain, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
     named_by = tuple(by_archived[name] for name in archive.layout["key"])
     indexes = rows("unique_indexes", {"table": table.oid}, using=using)
     matches = {
-        row["name"]: _match(row)
+        row["name"]: _match(row, row["columns"], table)
         for row in indexes
         if row["plain"] and _has_operators(row) and set(row["columns"]) <= taken
     }
@@ -101,7 +103,7 @@ def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
             f"{table.name} has a rule ON INSERT ({', '.join(habits['insert_rules'])}): what would "
             "be inserted cannot be told. Disable the rule while the rows are restored."
         )
-    parents = (_parent(row) for row in rows("parents", {"table": table.oid}, using=using))
+    parents = [_parent(row, using) for row in rows("parents", {"table": table.oid}, using=using)]
     return RestoreTarget(
         table=table,
         columns=columns,
@@ -136,18 +138,27 @@ def _has_operators(row: Row) -> bool:
     return None not in row["columns"] and None not in row["operators"]
 
 
-def _match(row: Row) -> Match:
-    return Match(row["name"], tuple(row["columns"]), _operators(row))
+def _match(row: Row, columns: list[str], table: Table) -> Match:
+    casts = (domain_cast(column) for name in columns if (column := table.column(name)))
+    return Match(row["name"], tuple(columns), _operators(row), tuple(casts))
 
 
-def _parent(row: Row) -> Parent:
+def _parent(row: Row, using: str) -> Parent:
+    table = read_table(TableName(row["schema"], row["table"]), using=using)
     return Parent(
         name=row["name"],
-        table=TableName(row["schema"], row["table"]),
+        table=table.name,
         columns=tuple(row["columns"]),
-        parent=Match(row["name"], tuple(row["parent_columns"]), _operators(row)),
+        parent=_match(row, row["parent_columns"], table),
         own=row["own"],
     )
+
+
+def domain_cast(column: Column) -> sql.Composable:
+    """An operator for any enum, array or range does not take a domain over one."""
+    if column.kind != "domain":
+        return sql.SQL("")
+    return sql.SQL("::{}").format(Identifier(column.base_schema, column.base_name))
 
 
 def _operators(row: Row) -> tuple[sql.Composable, ...]:

@@ -101,6 +101,12 @@ def refuse_unsafe(policy: RetentionPolicy, table: Table) -> None:
         raise PurgeRefused(f"Policy {policy.name} is not enabled.")
     if table.kind == "foreign":
         raise PurgeRefused(f"{table.name} is a foreign table: purge it where its rows are.")
+    if table.heirs:
+        heirs = ", ".join(str(heir) for heir in table.heirs)
+        raise PurgeRefused(
+            f"{table.name} has rows in tables that inherit from it ({heirs}): "
+            "give each of them a policy, or make it a partitioned table."
+        )
     if table.row_security:
         raise PurgeRefused(
             f"Row-level security hides rows of {table.name} from the console, so a purge would "

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from operations.catalogue.identifiers import Identifier, quoted
 from retention.selectors.restore_columns import RestoreColumn
-from retention.selectors.restore_target import Match, RestoreTarget
+from retention.selectors.restore_target import Match, RestoreTarget, domain_cast
 from retention.services.restore_stage import STAGE, VERDICT, staged
 
 UNDECIDED = sql.SQL("NOT EXISTS (SELECT FROM {} v WHERE v.line = s.line)").format(VERDICT)
@@ -175,12 +175,20 @@ def _conflict(lines: Lines, condition: sql.Composable, why: str) -> sql.Composab
 
 def _equal(target: RestoreTarget, match: Match, ours: Sequence[str]) -> sql.Composable:
     """The row of `l` has, in the columns of the match, what goes into `ours`."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} {} {}").format(
-            Identifier("l", column), operator, value(target, target.place(name))
+    parts = []
+    theirs = zip(match.columns, match.casts, match.operators, strict=True)
+    for (column, cast, operator), name in zip(theirs, ours, strict=True):
+        place = target.place(name)
+        parts.append(
+            sql.SQL("{}{} {} {}{}").format(
+                Identifier("l", column),
+                cast,
+                operator,
+                value(target, place),
+                domain_cast(target.columns[place].column),
+            )
         )
-        for column, operator, name in zip(match.columns, match.operators, ours, strict=True)
-    )
+    return sql.SQL(" AND ").join(parts)
 
 
 def _text(text: str) -> sql.Composable:

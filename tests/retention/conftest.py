@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -19,8 +18,16 @@ def database_url() -> str:
     return make_conninfo("", **{name: parameters[name] for name in names if parameters.get(name)})
 
 
-@pytest.fixture
-def nursery(transactional_db: None, tmp_path: Path) -> Iterator[Nursery]:
-    made = Nursery(tmp_path, database_url())
+@pytest.fixture(scope="module")
+def one_nursery(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursery]:
+    made = Nursery(tmp_path_factory.mktemp("workers"), database_url())
     yield made
     made.close()
+
+
+@pytest.fixture
+def nursery(transactional_db: None, one_nursery: Nursery) -> Iterator[Nursery]:
+    yield one_nursery
+    one_nursery.kill()

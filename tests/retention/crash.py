@@ -38,6 +38,11 @@ def environment(database_url: str) -> dict[str, str]:
     }
 
 
+def process_facts(pid: int | str) -> list[str]:
+    """State, parent, ... of a process, as /proc has them. Raises OSError when there is none."""
+    return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
 @dataclass
 class Worker:
     pid: int
@@ -61,7 +66,7 @@ class Worker:
     def state(self) -> str:
         """`R`, `S`, `T` for stopped ...; empty when there is no such process."""
         with suppress(OSError):
-            return (Path("/proc") / str(self.pid) / "stat").read_text().rpartition(")")[2].split()[0]
+            return process_facts(self.pid)[0]
         return ""
 
     def kill(self) -> None:
@@ -80,7 +85,7 @@ class Worker:
         """What became of its purge: `end` is the run's state, `refused`, or `raised`."""
         wait_until(lambda: not self.alive, f"ended: {self.out}")
         last = self.said()[-1:]
-        assert last and "end" in last[0], self.out.read_text()
+        assert [set(each) for each in last] == [{"end", "error"}], self.out.read_text()
         return last[0]
 
 
@@ -90,6 +95,7 @@ class Nursery:
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder, self.database_url = folder, database_url
         self.workers: list[Worker] = []
+        self._made = 0
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("crash_worker.py"))],
             stdin=subprocess.PIPE,
@@ -116,7 +122,8 @@ class Nursery:
         Args:
             room: bytes that the disk takes.
         """
-        out = self.folder / f"worker-{len(self.workers)}"
+        self._made += 1
+        out = self.folder / f"worker-{self._made}"
         order = {
             "policy": policy,
             "at": at,
@@ -130,17 +137,23 @@ class Nursery:
             "storage": str(settings.CUSTODY_STORAGE),
             "keys": str(settings.CUSTODY_KEYS),
         }
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         worker = Worker(json.loads(self._process.stdout.readline())["pid"], out)
         self.workers.append(worker)
         return worker
 
-    def close(self) -> None:
+    def kill(self) -> None:
         for worker in self.workers:
             worker.kill()
-        assert self._process.stdin and self._process.stdout
+        self.workers.clear()
+
+    def close(self) -> None:
+        self.kill()
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait(timeout=PATIENCE)
         self._process.stdout.close()

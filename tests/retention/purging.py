@@ -29,7 +29,9 @@ CREATE TABLE app.events (
 """
 
 
-def make_events(execute: Callable[..., Any], *, due: int, fresh: int = 50, ageless: int = 10) -> None:
+def make_events(
+    execute: Callable[..., Any], *, due: int, fresh: int = 50, ageless: int = 10
+) -> None:
     """`app.events`: rows that are due, rows that are not, and rows of no known age."""
     execute(EVENTS)
     execute(

@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from psycopg import sql
 
 from operations.catalogue.identifiers import Identifier
-from tests.retention.round_trip_types import KEY_KINDS, KINDS, Kind, Value, cast, texts
+from tests.retention.round_trip_types import KEY_KINDS, Kind, Value, cast, texts
 
 NAMES = st.one_of(
     st.sampled_from(["order", "Big Name", 'quo"te', "100%", "dot.ted", "t", "l", "c1", "{}", "%s"]),
@@ -76,13 +76,16 @@ class RandomTable:
 
 
 @st.composite
-def tables(draw: st.DrawFn, *, virtual: bool) -> RandomTable:
-    """`virtual`: the server knows virtual generated columns."""
+def tables(draw: st.DrawFn, kinds: list[Kind], *, virtual: bool) -> RandomTable:
+    """A table with a column of each kind, in any order, and a key of up to three columns.
+
+    `virtual`: the server knows virtual generated columns.
+    """
     schema, name = draw(st.tuples(NAMES, NAMES))
     key_kinds = draw(st.lists(st.sampled_from(KEY_KINDS), max_size=3))
-    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=6))
     age = Kind(draw(st.sampled_from(["timestamptz", "timestamp", "date"])), AGES)
-    names = iter(draw(st.lists(NAMES, min_size=11, max_size=11, unique=True)))
+    many = len(kinds) + 5
+    names = iter(draw(st.lists(NAMES, min_size=many, max_size=many, unique=True)))
     columns = [(RandomColumn(next(names), kind.type), kind) for kind in key_kinds]
     key = [column.name for column, _ in columns]
     age_column = RandomColumn(next(names), age.type)
@@ -90,8 +93,8 @@ def tables(draw: st.DrawFn, *, virtual: bool) -> RandomTable:
     columns.append((age_column, age))
     columns = draw(st.permutations(columns))
     row = st.tuples(*[_values(kind, required=column.name in key) for column, kind in columns])
-    rows = draw(st.lists(row, max_size=8))
-    if rows and not key:
+    rows = draw(st.lists(row, min_size=1, max_size=5))
+    if not key:
         rows += draw(st.lists(st.sampled_from(rows), max_size=3))
     made = [column for column, _ in columns]
     for extra in draw(st.lists(st.sampled_from(_generated(virtual=virtual)), max_size=1)):

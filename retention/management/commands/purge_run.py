@@ -32,18 +32,17 @@ class Command(CustodyCommand):
         if options["dry_run"]:
             return self._preview(policies)
         actor = self.actor(options)
-        answers = []
         with self.run_progress(options, "purge") as bar:
-            for policy in policies:
-                answers.append(
-                    purge_run(
-                        policy=policy,
-                        requester=actor,
-                        reason=options["reason"],
-                        wait=options["wait"],
-                        on_progress=bar,
-                    )
+            answers = [
+                purge_run(
+                    policy=policy,
+                    requester=actor,
+                    reason=options["reason"],
+                    wait=options["wait"],
+                    on_progress=bar,
                 )
+                for policy in policies
+            ]
         return answers_result(answers)
 
     def _preview(self, policies: list[RetentionPolicy]) -> Result:
