@@ -52,8 +52,8 @@ def night_work(*, actor: User, on_progress: Callable[[Run], None]) -> Night:
     for policy in policies_runnable():
         _purge(night, policy, actor, on_progress)
     night.table += [
-        [p.name, str(p.table), p.term, "", "", "waits: soft deletion is not built yet"]
-        for p in RetentionPolicy.objects.filter(soft_delete=True)
+        [policy.name, str(policy.table), policy.term, "", "", "kept"]
+        for policy in RetentionPolicy.objects.filter(keep_hours=None)
     ]
     _verify(night)
     return night
