@@ -133,8 +133,8 @@ def _purge_one(table: str, *, archive: bool) -> tuple[float, int]:
 
 CASES: dict[str, Case] = {
     "one DELETE": one_delete,
-    "COPY to zstd, then one DELETE": copy_then_delete,
     "purge": purge,
+    "COPY to zstd, then one DELETE": copy_then_delete,
     "purge with archive": purge_with_archive,
     "SKIP LOCKED loop of 10,000": skip_locked_loop,
     "QuerySet.delete() by 1,000": orm_loop,

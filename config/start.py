@@ -14,8 +14,9 @@ _WITHOUT_DATABASE = {
     "--help",
     "-h",
     "--version",
-    # Says itself what stands in the way of the database.
+    # These start it themselves: one says what stands in the way, the other looks at its port first.
     "doctor",
+    "serve",
     "makemessages",
     "compilemessages",
 }

@@ -8,6 +8,7 @@ import socket
 from operations.exceptions import CustodyError
 
 BACKLOG = 128
+LAST_PORT = 65_535
 _LOOKED_AT = 50
 
 
@@ -17,14 +18,15 @@ class PortUnusable(CustodyError):
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises PortUnusable, whose text names a port that is free."""
+    # The system would take what is left of it when divided by 65,536.
+    if not 0 <= port <= LAST_PORT:
+        raise PortUnusable(f"{port} is no port: choose one from 1 to {LAST_PORT}.")
     try:
         return _listen(host, port)
     except socket.gaierror as error:
         raise PortUnusable(
             f"{host} is no address of this machine ({error.strerror}): choose one with --bind."
         ) from error
-    except OverflowError as error:
-        raise PortUnusable(f"{port} is no port: choose one from 1 to 65535.") from error
     except OSError as error:
         raise PortUnusable(_why(error, host, port)) from error
 
@@ -48,10 +50,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _free_port(host: str, port: int) -> int:
-    for other in range(port + 1, min(port + _LOOKED_AT, 65_536)):
+    for other in range(port + 1, min(port + _LOOKED_AT, LAST_PORT + 1)):
         try:
             _listen(host, other).close()
         except OSError:
             continue
         return other
-    return port + 1 if port < 65_535 else 8_000
+    return port + 1 if port < LAST_PORT else 8_000

@@ -120,7 +120,8 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
             opts=self.model_admin.opts,
             original=self.object,
             button=self.button,
-            variant=self.variant,
+            # What cannot be taken back is asked in red.
+            solid="ends" if self.variant == "danger" else "primary",
             consequence=self.consequence,
             back=self.back(),
         )

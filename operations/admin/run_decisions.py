@@ -26,8 +26,8 @@ class Decision:
     consequence: str
     """What happens then, said before it does."""
     act: Callable[[int, User, str], Run]
-    variant: str = "default"
-    """Of unfold's button."""
+    variant: str = ""
+    """Of the button: primary, danger, or neither."""
     asks_password: bool = False
     """It is the second pair of eyes that decides: they prove who they are, and never themselves."""
     wakes: bool = False

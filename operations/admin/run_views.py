@@ -92,7 +92,7 @@ class RunDecisionView(ConfirmView):
         run: Run = self.object
         decision = self.decision
         self.title = f"{decision.title} {run}"
-        self.button, self.variant = decision.title, decision.variant
+        self.button, self.variant = f"{decision.title} the run", decision.variant
         self.consequence = decision.consequence
         return super().get_context_data(
             **kwargs,

@@ -57,7 +57,11 @@ def when(moment: datetime | None, *, empty: str = NOTHING) -> SafeString | str:
 
 def when_text(text: str | None) -> SafeString | str:
     """Like `when`, for a moment that JSON holds as text; what is no moment stays as it is."""
-    moment = parse_datetime(text) if text and _MOMENT.match(text) else None
+    try:
+        moment = parse_datetime(text) if text and _MOMENT.match(text) else None
+    except ValueError:
+        # It looks like one, and its month is the thirteenth.
+        moment = None
     if moment is None:
         return text or NOTHING
     return when(moment if timezone.is_aware(moment) else timezone.make_aware(moment))

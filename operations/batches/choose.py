@@ -16,7 +16,7 @@ SPARSE = 8
 """Times more pages than the live rows need: mostly empty ones, left by earlier purges."""
 
 _FACTS = """
-SELECT bool_and(coalesce(am.amname = 'heap', c.relkind = 'r')) AS heap,
+SELECT bool_and(coalesce(am.amname = 'heap', c.relkind IN ('r', 'p'))) AS heap,
        sum(c.reltuples) FILTER (WHERE c.reltuples > 0) AS tuples,
        sum(c.reltuples * coalesce(w.width, 0)) FILTER (WHERE c.reltuples > 0) AS bytes
 FROM pg_catalog.pg_class c

@@ -37,10 +37,10 @@ from operations.services.runs import (
     transition,
 )
 
-STEP_BUDGET = 1.8
+STEP_BUDGET = 1.7
 """Seconds after which the server ends a step that is not over, however its worker fares. A
 transaction that holds locks may last 2 (DESIGN: rule 3): the rest is for the server to notice."""
-STATEMENT_LIMIT = 1.5
+STATEMENT_LIMIT = 1.4
 LOCK_LIMIT = 0.8
 MOST_FAILURES = 10
 """Steps in a row that are rolled back before the run fails."""

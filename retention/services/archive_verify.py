@@ -167,7 +167,9 @@ def _manifest(archive: Archive, parts: list[ArchivePart], store: Storage) -> lis
     }
     problems += _compared(file, found, wanted)
     if (archive.rows, archive.bytes) != (wanted["rows"], wanted["bytes"]):
-        problems.append(Problem(file, "the database's sums are not those of its parts"))
+        problems.append(
+            Problem(archive.folder, "its sums in the database are not those of its parts")
+        )
     return problems
 
 

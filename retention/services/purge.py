@@ -48,7 +48,7 @@ from retention.services.purge_close import purge_close, verify_parts
 from retention.services.purge_delete import delete_window, lock_against_ddl, lock_leaf
 from retention.services.purge_plan import purge_plan, refuse_unsafe
 
-STEP_SECONDS = 1.6
+STEP_SECONDS = 1.5
 """From the first lock to a durable part; what is left of the 2 s is the commit's."""
 MOST_HANGING = 300.0
 """Seconds that a write which was given up may take to come back from the storage."""

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from operations.dispatch import RUN_EXECUTE
 from operations.models import Run
 from operations.runs.states import RunState as S
 from operations.services.runs import run_log
@@ -57,7 +58,8 @@ def quick_passwords(settings: Settings) -> None:
 def sent() -> Iterator[Any]:
     """The calls to workers that the broker holds."""
     with current_app.connection_for_write() as broker:
-        queue = broker.SimpleQueue("celery")
+        routed = current_app.amqp.router.route({}, RUN_EXECUTE)
+        queue = broker.SimpleQueue(routed["queue"])
         queue.clear()
         yield queue
         queue.clear()

@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
+from retention.services import purge
+
 from .crash import Nursery
 
 
@@ -31,3 +33,10 @@ def one_nursery(
 def nursery(transactional_db: None, one_nursery: Nursery) -> Iterator[Nursery]:
     yield one_nursery
     one_nursery.kill()
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small table takes many steps."""
+    monkeypatch.setattr(purge, "_PAGES", (2, 1, 2))
+    monkeypatch.setattr(purge, "_KEYS", (100, 1, 100))

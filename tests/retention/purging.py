@@ -13,7 +13,9 @@ from django.conf import settings
 from django.db import connection
 from psycopg import sql
 
+from operations.models import Run
 from retention.models import ArchivePart, RetentionPolicy
+from retention.services.purge_start import PurgeAnswer
 
 EVENTS = """
 CREATE TABLE app.events (
@@ -66,6 +68,17 @@ def make_policy(table: str = "events", *, archive: bool = True, **terms: Any) ->
     return RetentionPolicy.objects.create(**given)
 
 
+def ran(answer: PurgeAnswer) -> Run:
+    """The run, which ended well."""
+    assert answer.run is not None, answer.refusal
+    assert answer.run.state == "succeeded", answer.run.error
+    return answer.run
+
+
+def messages(run: Run) -> list[str]:
+    return list(run.events.values_list("message", flat=True))
+
+
 def live(table: str = "app.events") -> Counter[str]:
     """Every row of the table, whole, as text."""
     with connection.cursor() as cursor:
@@ -73,19 +86,22 @@ def live(table: str = "app.events") -> Counter[str]:
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def archived(table: str = "app.events") -> Counter[str]:
-    """Every row of every part that the database knows, as PostgreSQL itself reads it back."""
-    found: Counter[str] = Counter()
+def archived(table: str = "app.events", *, select: str = "b::text") -> Counter[Any]:
+    """Every row of every part that the database knows, as PostgreSQL itself reads it back.
+
+    `select`: what of the row `b`; one value, or a row of several.
+    """
+    found: Counter[Any] = Counter()
     for part in ArchivePart.objects.select_related("archive").order_by("id"):
         columns = [column["name"] for column in part.archive.layout["columns"]]
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        rows = _read_back(table, names, stored(part.file))
+        rows = _read_back(table, names, stored(part.file), select)
         assert len(rows) == part.rows
         found.update(rows)
     return found
 
 
-def _read_back(table: str, names: sql.Composable, content: bytes) -> list[str]:
+def _read_back(table: str, names: sql.Composable, content: bytes, select: str) -> list[Any]:
     with connection.cursor() as cursor:
         # No ON COMMIT DROP: the tests have no transaction.
         cursor.execute("DROP TABLE IF EXISTS pg_temp.back")
@@ -93,8 +109,8 @@ def _read_back(table: str, names: sql.Composable, content: bytes) -> list[str]:
         copy = sql.SQL("COPY pg_temp.back ({}) FROM STDIN (FORMAT csv, HEADER true)").format(names)
         with cursor.copy(copy) as into:
             into.write(zstandard.ZstdDecompressor().decompressobj().decompress(content))
-        cursor.execute("SELECT b::text FROM pg_temp.back b")
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(f"SELECT {select} FROM pg_temp.back b")
+        return [row[0] if len(row) == 1 else row for row in cursor.fetchall()]
 
 
 def stored(file: str) -> bytes:
@@ -104,9 +120,7 @@ def stored(file: str) -> bytes:
 def files(folder: str = "archives") -> set[str]:
     """Every file there is, drafts included."""
     root = Path(settings.CUSTODY_STORAGE)
-    return {
-        str(path.relative_to(root)) for path in (root / folder).rglob("*") if not path.is_dir()
-    }
+    return {str(path.relative_to(root)) for path in (root / folder).rglob("*") if not path.is_dir()}
 
 
 def known_files(*, complete: bool = True) -> set[str]:

@@ -14,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from config.serving.commands import children
 from config.serving.ports import listen
+from config.start import hold_embedded
 from config.supervisor import Supervisor
 from operations.commands import CustodyCommand, Result
 from operations.exceptions import CustodyError
@@ -35,6 +36,7 @@ class Command(CustodyCommand):
     def work(self, **options: Any) -> Result:
         listening = listen(options["bind"], options["port"])
         with listening:
+            hold_embedded()
             _refuse_unmigrated()
             # Only what is newer than the copy is copied.
             call_command("collectstatic", interactive=False, verbosity=0)

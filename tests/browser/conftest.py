@@ -1,0 +1,140 @@
+"""Chromium before a live console: people who sign in, and whatever their browser complains of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from retention.models import RetentionPolicy
+from retention.services.policy_import import policy_import
+from tests.console import PASSWORD, person
+
+from .worker import Worker
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 20_000
+"""Milliseconds: a busy machine is slow, not wrong."""
+
+SignIn = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.browser)
+            if not CHROMIUM:
+                item.add_marker(pytest.mark.skip("did not run: Chromium is not installed"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    # Playwright's loop runs in the thread of the tests, which use the database as well.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What a browser must not do: errors in its console, requests to another host."""
+    return []
+
+
+@pytest.fixture
+def new_page(
+    chromium: Browser, live_server: LiveServer, complaints: list[str]
+) -> Iterator[Callable[..., Page]]:
+    """Opens a page of a browser of its own. After the test nothing may have been complained of."""
+    contexts = []
+
+    def request_seen(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme != "data" and parts.netloc != urlsplit(live_server.url).netloc:
+            complaints.append(f"asked another host: {request.url}")
+
+    def message_seen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"console: {message.text}")
+
+    def open_page(*, width: int = 1280, **options: Any) -> Page:
+        context = chromium.new_context(
+            base_url=live_server.url, viewport={"width": width, "height": 900}, **options
+        )
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", request_seen)
+        page.on("console", message_seen)
+        page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def sign_in(new_page: Callable[..., Page], settings: Settings) -> SignIn:
+    """`sign_in("officer")`: a page on which somebody of that role sees the overview."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+    def come_in(role: str, **options: Any) -> Page:
+        if not User.objects.filter(username=role).exists():
+            person(role, role=role, password=PASSWORD)
+        page = new_page(**options)
+        page.goto("/")
+        page.get_by_label("Username").fill(role)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_title("Overview | Custody")
+        expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
+        return page
+
+    return come_in
+
+
+@pytest.fixture
+def storefront(transactional_db: None) -> Iterator[dict[str, RetentionPolicy]]:
+    """The sample shop, small, and policies for two of its tables, by name."""
+    call_command("sample_load", scale=0.02, verbosity=0, stdout=StringIO())
+    person("night", role="operator")
+    imported = policy_import(
+        entries=[
+            {"table": "shop.analytics_events", "retentionDays": 365, "archiveBeforeDelete": True},
+            {"table": "shop.sessions", "retentionDays": 90},
+        ],
+        actor=User.objects.get(username="night"),
+        reason="the shop's terms",
+    )
+    yield {each.policy.name: each.policy for each in imported}
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA shop CASCADE")
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> Iterator[Worker]:
+    """Works on runs step by step, as the test lets it."""
+    made = Worker()
+    yield made
+    made.close()
