@@ -7,7 +7,11 @@ from functools import partial
 
 from celery import current_app
 from django.db import transaction
+from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
+
+from operations.models import Run
+from operations.runs.states import RunState
 
 RUN_EXECUTE = "operations.run_execute"
 
@@ -29,3 +33,5 @@ def _send(run_id: int) -> None:
         )
     except (OperationalError, OSError) as error:
         log.info("No worker was called for run %s; the sweeper will: %s", run_id, error)
+        return
+    Run.objects.filter(pk=run_id, state=RunState.QUEUED).update(dispatched_at=Now())

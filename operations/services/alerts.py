@@ -16,6 +16,8 @@ def alert_raise(
     *, key: str, summary: str, remedy: str = "", run: Run | None = None, severity: str = "error"
 ) -> Alert:
     """Opens the alert `key`, or refreshes the text of the one that is open."""
+    # An error's text often has several lines, and a mail's subject must not.
+    summary = " ".join(summary.split())
     alert, _ = Alert.objects.update_or_create(
         key=key,
         resolved_at=None,

@@ -24,7 +24,8 @@ from operations.services.run_lease import lease_seconds
 _RENEW = """
 UPDATE custody.operations_run r
 SET heartbeat_at = clock_timestamp(),
-    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    lease_until = greatest(
+        r.lease_until, clock_timestamp() + make_interval(secs => %(lease)s))
 WHERE r.id = (SELECT i.id FROM custody.operations_run i
               WHERE i.id = %(run)s AND i.fence = %(fence)s
               -- A step of ours holds the lock, and renews the lease itself.

@@ -47,6 +47,8 @@ MOST_FAILURES = 10
 RECONNECT_SECONDS = 60.0
 MOST_WAITED = 600.0
 """Seconds for which a step is put off: for a lock, or because the server is under strain."""
+CLOSING_SECONDS = 900.0
+"""A worker that dies while it closes a run is noticed at once, one that freezes after this."""
 
 Progress = Callable[[Run], None]
 log = logging.getLogger(__name__)
@@ -191,6 +193,7 @@ class _Engine:
                     self._committed_after_all(step, error)
                 raise
             if step is None:
+                self._connected(self._prolong)
                 self._connected(self._stop)
                 run = run_get(self.run_id)
                 if run.current in OWNED:
@@ -230,6 +233,11 @@ class _Engine:
     def _mark(self) -> str:
         """Tells the step under way from every other of this run."""
         return f"{self.fence}.{self.steps}"
+
+    def _prolong(self) -> None:
+        """Before the run is closed under the lock of its row: nobody can renew the lease then."""
+        with transaction.atomic(using=self.using):
+            lease_check(run_id=self.run_id, fence=self.fence, seconds=CLOSING_SECONDS)
 
     def _stop(self) -> None:
         """In a transaction of its own: closing what was begun may take longer than a step may."""
@@ -347,6 +355,7 @@ class _Engine:
 
     def _finish(self) -> Run:
         self._connected(lambda: self.job.verify(run_get(self.run_id), self.keeper.beat))
+        self._connected(self._prolong)
         self._connected(self._close)
         run = run_get(self.run_id)
         self.on_progress(run)

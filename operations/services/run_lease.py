@@ -13,12 +13,16 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.db import OperationalError, connections, transaction
+from psycopg.errors import LockNotAvailable
 
 from operations.models import Run
 from operations.runs.exceptions import LeaseLost, RunBusy, TransitionRefused
 from operations.runs.states import OWNED, RunState
 from operations.selectors.runs import run_get, runs_with_dead_lease
 from operations.services.runs import queue_again, run_lock, run_log, transition
+
+LOCK_SECONDS = 5.0
+"""For which a run's row is waited for: longer than a step, and than a session takes to end."""
 
 _TAKE = """
 UPDATE custody.operations_run r
@@ -40,7 +44,8 @@ SET backend_pid = pg_catalog.pg_backend_pid(),
     backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity a
                      WHERE a.pid = pg_catalog.pg_backend_pid()),
     heartbeat_at = clock_timestamp(),
-    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    lease_until = greatest(
+        r.lease_until, clock_timestamp() + make_interval(secs => %(lease)s))
 WHERE r.id = %(run)s
 RETURNING backend_pid, backend_start, heartbeat_at, lease_until
 """
@@ -82,8 +87,7 @@ def lease_take(*, run_id: int, using: str = "default") -> Run:
     if run_id in runs_with_dead_lease(run_id=run_id, using=using):
         lease_end_stale_owner(run_id=run_id, using=using)
     with transaction.atomic(using=using):
-        _wait_briefly(using)
-        run = run_lock(run_id)
+        run = _lock_soon(run_id, using)
         if run.current in OWNED:
             if not runs_with_dead_lease(run_id=run_id, using=using):
                 raise RunBusy(
@@ -111,8 +115,25 @@ def lease_take(*, run_id: int, using: str = "default") -> Run:
         return run
 
 
-def lease_check(*, run_id: int, fence: int) -> Run:
-    """The run, locked, still owned with this fence; its lease begins anew. Raises LeaseLost."""
+def _lock_soon(run_id: int, using: str) -> Run:
+    _wait_briefly(using)
+    try:
+        return run_lock(run_id)
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise RunBusy(f"Another worker is at work on run {run_id} at this moment.") from error
+        raise
+
+
+def lease_check(*, run_id: int, fence: int, seconds: float | None = None) -> Run:
+    """The run, locked, still owned with this fence; its lease begins anew.
+
+    Args:
+        seconds: for which it is ours, when that has to be longer than usual.
+
+    Raises:
+        LeaseLost: another worker took it over, or somebody ended it.
+    """
     run = run_lock(run_id)
     if run.fence != fence or run.current not in OWNED:
         raise LeaseLost(
@@ -120,7 +141,7 @@ def lease_check(*, run_id: int, fence: int) -> Run:
             "this worker stopped and committed nothing more."
         )
     with connections[run.database].cursor() as cursor:
-        cursor.execute(_STAY, {"run": run_id, "lease": lease_seconds()})
+        cursor.execute(_STAY, {"run": run_id, "lease": seconds or lease_seconds()})
         run.backend_pid, run.backend_start, run.heartbeat_at, run.lease_until = cursor.fetchone()
     return run
 
@@ -172,7 +193,10 @@ def run_sweep(*, using: str = "default") -> list[int]:
 
 def _wait_briefly(using: str) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '5s'")
+        cursor.execute(
+            "SELECT pg_catalog.set_config('lock_timeout', %s, true)",
+            [f"{int(LOCK_SECONDS * 1000)}ms"],
+        )
 
 
 def _to_dispatch(using: str) -> list[int]:

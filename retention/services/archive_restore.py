@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from django.db import OperationalError
+from django.db import connections
 from psycopg import errors
 
 from operations.batches.health import Health
@@ -29,6 +29,7 @@ from operations.runs.kinds import (
     Throttle,
     register,
 )
+from operations.services.run_execute import STATEMENT_LIMIT
 from retention.exceptions import RestoreRefused
 from retention.models import Archive, ArchivePart
 from retention.services.layout import fingerprint
@@ -40,6 +41,8 @@ from retention.services.restore_work import MOST_NAMED, RestoreWork
 AGAIN_SECONDS = 0.5
 """A step takes further slices up to here: when the slices are small, because of a bad row."""
 _ROWS = (2_000, 1, 100_000)
+_WAITED = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+"""Failures of a step that a smaller one would meet as well."""
 
 _START: dict[str, Any] = {
     "part": None,
@@ -132,7 +135,7 @@ class ArchiveRestore(RunKind):
     def _put(
         self, work: RestoreWork, part: ArchivePart, cursor: dict[str, Any], began: float
     ) -> None:
-        rows = work.rows(part)
+        rows = work.rows(part, lambda: self._limit(began))
         while cursor["line"] < part.rows:
             slice_began = time.monotonic()
             lines = Lines(cursor["line"], min(cursor["line"] + self.size.value, part.rows))
@@ -148,6 +151,15 @@ class ArchiveRestore(RunKind):
                     self.size.took(time.monotonic() - slice_began)
             if time.monotonic() - began > AGAIN_SECONDS:
                 return
+
+    def _limit(self, began: float) -> None:
+        """What is too much is to be cancelled. The limit on the transaction costs the session."""
+        left = max(STATEMENT_LIMIT - (time.monotonic() - began), 0.05)
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_catalog.set_config('statement_timeout', %s, true)",
+                [f"{int(left * 1000)}ms"],
+            )
 
     def _planned_work(self) -> RestoreWork:
         archive = Archive.objects.select_related("policy", "run").get(pk=self.parameters["archive"])
@@ -172,9 +184,7 @@ class ArchiveRestore(RunKind):
 
     def rolled_back(self, error: BaseException) -> None:
         self.next_cursor = self.cursor
-        if isinstance(error, OperationalError) and isinstance(
-            error.__cause__, errors.QueryCanceled
-        ):
+        if not isinstance(error.__cause__, _WAITED):
             self.size.shrink()
 
     def throttle(self) -> Throttle | None:

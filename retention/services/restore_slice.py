@@ -62,10 +62,16 @@ class SliceRestore:
         target: RestoreTarget,
         *,
         known: Callable[[Lines], sql.Composable] | None,
+        limit: Callable[[], None],
         using: str,
     ) -> None:
-        """`known`: a statement with verdicts that were made beforehand."""
+        """
+        Args:
+            known: gives a statement with verdicts that were made beforehand.
+            limit: called before what takes long; limits it to the time that is left.
+        """
         self._target, self._known, self._using = target, known, using
+        self._limit = limit
 
     def look(self, lines: Lines, *, most: int, rehearsal: bool = False) -> Tally:
         """What is known of the lines before anything is inserted.
@@ -73,6 +79,7 @@ class SliceRestore:
         `restored` counts the rows in whose way nothing is known to stand. `most` limits the
         conflicts that are named, not those that are counted.
         """
+        self._limit()
         if self._known is not None:
             self._execute(self._known(lines))
         for statement in verdicts(self._target, lines, rehearsal=rehearsal):
@@ -125,6 +132,7 @@ class SliceRestore:
 
     def _insert(self, lines: Lines, *, skips_conflicts: bool) -> tuple[int, int]:
         """How many rows went in, and how many of these a trigger changed."""
+        self._limit()
         listed = sql.SQL(", ").join
         stage_columns = [staged(place) for place in range(len(self._target.columns))]
         inserted, changed = self._one(

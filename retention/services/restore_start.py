@@ -91,13 +91,18 @@ def restore_rehearse(*, archive: Archive, on_rows: OnRows | None = None) -> dict
         "conflicts": [],
     }
     done = 0
+
+    def limit() -> None:
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute("SET LOCAL statement_timeout = '30s'")
+
     for part in work.parts:
         work.prepare(part, lambda: None)
-        rows = work.rows(part)
+        rows = work.rows(part, limit)
         for after in range(0, part.rows, _ROWS):
             lines = Lines(after, min(after + _ROWS, part.rows))
             with transaction.atomic(using=using):
-                _limit(using)
                 work.pin()
                 most = MOST_NAMED - len(found["conflicts"])
                 _add(found, part.number, rows.look(lines, most=most, rehearsal=True))
@@ -105,12 +110,6 @@ def restore_rehearse(*, archive: Archive, on_rows: OnRows | None = None) -> dict
             if on_rows is not None:
                 on_rows(done, archive.rows)
     return found
-
-
-def _limit(using: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '2s'")
-        cursor.execute("SET LOCAL statement_timeout = '30s'")
 
 
 def _add(found: dict[str, Any], part: int, tally: Tally) -> None:

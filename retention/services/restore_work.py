@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import connections
 from psycopg import sql
 
@@ -42,15 +44,18 @@ class RestoreWork:
             self._copies.count(self.parts, beat)
         self.stage.fill(part, beat)
 
-    def rows(self, part: ArchivePart) -> SliceRestore:
-        """The staged part, to be put back."""
-        if self.target.key is not None:
-            return SliceRestore(self.target, known=None, using=self.using)
+    def rows(self, part: ArchivePart, limit: Callable[[], None]) -> SliceRestore:
+        """The staged part, to be put back. `limit`: see SliceRestore."""
 
         def known(lines: Lines) -> sql.Composable:
             return self._copies.known(part, lines)
 
-        return SliceRestore(self.target, known=known, using=self.using)
+        return SliceRestore(
+            self.target,
+            known=known if self.target.key is None else None,
+            limit=limit,
+            using=self.using,
+        )
 
     def pin(self) -> None:
         session_pin(self.using, self._settings)

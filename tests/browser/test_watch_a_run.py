@@ -130,10 +130,11 @@ def test_another_person_approves_and_who_asked_cannot(
         # Far more is due than ever before.
         cursor.execute("UPDATE shop.sessions SET created_at = now() - interval '200 days'")
         cursor.execute(
-            "INSERT INTO shop.sessions (id, user_id, token_hash, ip_address, user_agent, created_at,"
-            " last_active_at)"
+            "INSERT INTO shop.sessions"
+            " (id, user_id, token_hash, ip_address, user_agent, created_at, last_active_at)"
             " SELECT gen_random_uuid(), s.user_id, md5(s.id::text || n),"
-            " s.ip_address, s.user_agent, s.created_at, s.last_active_at FROM shop.sessions s, generate_series(1, 20) n"
+            " s.ip_address, s.user_agent, s.created_at, s.last_active_at"
+            " FROM shop.sessions s, generate_series(1, 20) n"
         )
     asker = sign_in("operator")
     run = run_now(asker, "sessions")

@@ -125,12 +125,15 @@ def test_ctrl_c_ends_the_console_its_workers_and_its_servers(serving: Serving) -
 
 def test_what_dies_is_started_again_and_said_and_sigterm_ends_it_all(serving: Serving) -> None:
     serving.wait_ready()
+    wait_until(lambda: len(prefork_children(serving)) == 2, PATIENCE)
+    forked = prefork_children(serving)
     for words in ("celery -A config.celery beat", "--queues=custody-runs", "gunicorn"):
         before = serving.wait_child(words)
         os.kill(before, signal.SIGKILL)
         serving.wait_child(words, other_than=before)
     for name in ("beat", "worker", "web"):
         assert f"{name} ended (SIGKILL); it starts again" in serving.said
+    assert len([pid for pid in forked if "--queues" in command(pid)]) == 1
 
     for name in ("postgres", "broker"):
         folder = serving.console.var / name
@@ -150,17 +153,6 @@ def test_kill_9_of_the_parent_ends_everything_else(serving: Serving) -> None:
     serving.process.kill()
     serving.process.wait()
     wait_until(lambda: not everything(serving.console.var), PATIENCE)
-
-
-def test_a_worker_that_is_killed_takes_its_children_along(serving: Serving) -> None:
-    serving.wait_ready()
-    wait_until(lambda: len(prefork_children(serving)) == 2, PATIENCE)
-    worker = serving.wait_child("--queues=custody-runs")
-    [child] = [pid for pid in prefork_children(serving) if parent(pid) == worker]
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: "custody-runs" not in command(child), 10)
-    os.killpg(serving.process.pid, signal.SIGINT)
-    assert serving.ended() == 0
 
 
 def test_a_port_in_use_is_said_before_anything_starts(console: Console) -> None:

@@ -203,8 +203,8 @@ def test_the_applications_own_row_that_comes_in_between_is_kept(
     application = other_session()
     insert = archive_restore.RestoreWork.rows
 
-    def rows(work: Any, part: Any) -> Any:
-        found = insert(work, part)
+    def rows(*args: Any) -> Any:
+        found = insert(*args)
         look = found.look
 
         def look_and_lose(*args: Any, **kwargs: Any) -> Any:
