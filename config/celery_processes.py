@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import signal
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ from celery.signals import (
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from config.embedded import EmbeddedError
 from config.start import hold_embedded
 
 
@@ -59,9 +61,13 @@ def worker_ends(**_: Any) -> None:
 
 
 def _hold() -> None:
-    hold_embedded()
-    if settings.EMBEDDED_BROKER is not None:
-        settings.EMBEDDED_BROKER.hold()
+    try:
+        hold_embedded()
+        if settings.EMBEDDED_BROKER is not None:
+            settings.EMBEDDED_BROKER.hold()
+    except EmbeddedError as error:
+        # Celery would log any other exception of a receiver and go on.
+        sys.exit(str(error))
 
 
 def _goodbye(name: str) -> None:

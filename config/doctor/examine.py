@@ -6,6 +6,7 @@ import platform
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -90,7 +91,7 @@ def _all(checks: tuple[tuple[str, ServerCheck], ...], server: Server, unable: st
         if unable:
             found += note(name, f"Not looked at: {unable}")
         else:
-            found += _one(name, lambda check=check: check(server))
+            found += _one(name, partial(check, server))
     return found
 
 

@@ -187,7 +187,7 @@ def _backup(names: Names) -> Iterator[str]:
 
 
 def _say(template: str, *names: str) -> str:
-    return sql.SQL(template).format(*map(sql.Identifier, names)).as_string(None)  # type: ignore[arg-type]
+    return sql.SQL(template).format(*map(sql.Identifier, names)).as_string(None)
 
 
 def _do(body: sql.Composed, *, declare: str = "") -> str:

@@ -183,7 +183,10 @@ class _Engine:
                         step = self.job.step(run)
                         self._advance(run, step, time.monotonic() - began)
             except (DatabaseError, InterfaceError, StepStalled) as error:
-                if not self._committed_after_all(step, error):
+                committed = self._committed_after_all(step, error)
+                if (interrupt := _interrupt_behind(error)) is not None:
+                    raise interrupt from error
+                if not committed:
                     self._again_or_raise(error)
                     continue
                 run = run_get(self.run_id)
@@ -263,6 +266,8 @@ class _Engine:
             self._undo(error)
             return False
         committed = False
+        # Whatever state it was left in, the old session can do nothing more.
+        connections[self.using].close()
 
         def look() -> None:
             nonlocal committed
@@ -369,6 +374,16 @@ class _Engine:
             run = self._locked()
             run.result = self.job.finish(run, "complete")
             transition(run, RunState.SUCCEEDED, f"Done: {run.done:,} {run.unit}.")
+
+
+def _interrupt_behind(error: BaseException) -> BaseException | None:
+    """The Ctrl-C that came in the middle of a COMMIT, which Django then could not clean up."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, (KeyboardInterrupt, SystemExit)):
+            return chain
+        chain = chain.__cause__ or chain.__context__
+    return None
 
 
 def _told(error: Exception) -> str:

@@ -191,6 +191,8 @@ class ArchiveRestore(RunKind):
         return self.health.throttle(self.seconds) if self.health else None
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
+        if self.work is not None:
+            self.work.clear()
         return restored_so_far(run)
 
 

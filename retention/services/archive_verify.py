@@ -63,7 +63,7 @@ def archive_verify(*, archive: Archive, on_part: OnPart | None = None) -> Verifi
     An archive that is still being written is checked as far as it goes.
     """
     store = storage()
-    parts = list(archive.parts.select_related("archive").order_by("number"))
+    parts = list(archive.parts.order_by("number"))
     problems: list[Problem] = []
     notes: list[str] = []
     if archive.state == Archive.State.OPEN:

@@ -26,6 +26,7 @@ from retention.services.restore_verdicts import Lines, names, row_text, values
 _ARCHIVED = sql.SQL("pg_temp.custody_archived")
 _LIVE = sql.SQL("pg_temp.custody_live")
 _THERE = sql.SQL("pg_temp.custody_there")
+_DROP = sql.SQL("DROP TABLE IF EXISTS {}, {}, {}").format(_ARCHIVED, _LIVE, _THERE)
 _WALK = Walk("ctid", (), "there is no key")
 _PAGES = (2_048, 1, 131_072)
 
@@ -46,7 +47,7 @@ class Copies:
         if self._session is self._stage.session:
             return
         self._execute(
-            *(sql.SQL("DROP TABLE IF EXISTS {}").format(t) for t in (_ARCHIVED, _LIVE, _THERE)),
+            _DROP,
             sql.SQL(
                 "CREATE TEMPORARY TABLE {} (place pg_catalog.int4, part pg_catalog.int8,"
                 " line pg_catalog.int8, image pg_catalog.bytea)"
@@ -73,6 +74,10 @@ class Copies:
             self._count_live(leaf, beat)
         self._decide()
         self._session = self._stage.session
+
+    def drop(self) -> None:
+        self._session = None
+        self._execute(_DROP)
 
     def known(self, part: ArchivePart, lines: Lines) -> sql.Composable:
         """The verdicts on the lines of a part that are there."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from operations.models import Run
 from operations.runs.exceptions import LeaseLost, RunBusy
@@ -97,18 +98,22 @@ def restore_rehearse(*, archive: Archive, on_rows: OnRows | None = None) -> dict
             cursor.execute("SET LOCAL lock_timeout = '2s'")
             cursor.execute("SET LOCAL statement_timeout = '30s'")
 
-    for part in work.parts:
-        work.prepare(part, lambda: None)
-        rows = work.rows(part, limit)
-        for after in range(0, part.rows, _ROWS):
-            lines = Lines(after, min(after + _ROWS, part.rows))
-            with transaction.atomic(using=using):
-                work.pin()
-                most = MOST_NAMED - len(found["conflicts"])
-                _add(found, part.number, rows.look(lines, most=most, rehearsal=True))
-            done += len(lines)
-            if on_rows is not None:
-                on_rows(done, archive.rows)
+    try:
+        for part in work.parts:
+            work.prepare(part, lambda: None)
+            rows = work.rows(part, limit)
+            for after in range(0, part.rows, _ROWS):
+                lines = Lines(after, min(after + _ROWS, part.rows))
+                with transaction.atomic(using=using):
+                    work.pin()
+                    most = MOST_NAMED - len(found["conflicts"])
+                    _add(found, part.number, rows.look(lines, most=most, rehearsal=True))
+                done += len(lines)
+                if on_rows is not None:
+                    on_rows(done, archive.rows)
+    finally:
+        with suppress(DatabaseError, InterfaceError):
+            work.clear()
     return found
 
 

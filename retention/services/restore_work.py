@@ -34,9 +34,7 @@ class RestoreWork:
         self.stage = Stage(self.target, storage(), settings=self._settings, using=using)
         self._copies = Copies(self.target, self.stage, using=using)
         # Rows that were referred to went after those that referred to them.
-        self.parts: list[ArchivePart] = list(
-            archive.parts.select_related("archive").order_by("-number")
-        )
+        self.parts: list[ArchivePart] = list(archive.parts.order_by("-number"))
 
     def prepare(self, part: ArchivePart, beat: Beat) -> None:
         """Stages the part, holding no lock on the table."""
@@ -56,6 +54,11 @@ class RestoreWork:
             limit=limit,
             using=self.using,
         )
+
+    def clear(self) -> None:
+        """Drops the temporary tables: while they are there, their columns' types are in use."""
+        self._copies.drop()
+        self.stage.drop()
 
     def pin(self) -> None:
         session_pin(self.using, self._settings)

@@ -34,7 +34,7 @@ class Sweep(RunKind):
             raise LookupError("what it needs is not there")
 
     @classmethod
-    def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
+    def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:  # noqa: ARG003
         return Plan(
             subject=parameters.get("subject", "things"),
             facts={"things": things(), "why": parameters.get("why", "")},

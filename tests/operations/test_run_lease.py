@@ -8,15 +8,15 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 
 from operations.models import Run
 from operations.runs.exceptions import LeaseLost, RunBusy, TransitionRefused
 from operations.runs.states import RunState
 from operations.selectors.runs import runs_with_dead_lease
+from operations.services import run_lease
 from operations.services.lease_keeper import LeaseKeeper
 from operations.services.run_lease import (
-    lease_check,
     lease_release,
     lease_take,
     run_fail,
@@ -36,6 +36,17 @@ def run(governed: str, person: User) -> Iterator[Run]:
     with sweeping():
         make_things()
         yield sweep_create(person)
+
+
+def lease_check(**arguments: Any) -> Run:
+    with transaction.atomic():
+        return run_lease.lease_check(**arguments)
+
+
+def end_session(run: Run) -> None:
+    """As if the owner's process ended: the server has noticed."""
+    connection.close()
+    wait_until(lambda: runs_with_dead_lease(run_id=run.pk), "the session is gone")
 
 
 def now(run: Run) -> Run:
@@ -67,7 +78,7 @@ def test_what_is_not_queued_is_not_taken(run: Run, state: str) -> None:
 
 def test_an_owner_whose_session_is_gone_is_followed_at_once(run: Run, execute: Execute) -> None:
     first = lease_take(run_id=run.pk)
-    connection.close()
+    end_session(run)
     second = lease_take(run_id=run.pk)
     assert (second.fence, second.losses) == (2, 1)
     with pytest.raises(LeaseLost):
@@ -76,7 +87,7 @@ def test_an_owner_whose_session_is_gone_is_followed_at_once(run: Run, execute: E
 
 def test_an_owner_that_connects_again_keeps_its_run(run: Run) -> None:
     taken = lease_take(run_id=run.pk)
-    connection.close()
+    end_session(run)
     assert runs_with_dead_lease() == [run.pk]
     lease_check(run_id=run.pk, fence=taken.fence)
     assert runs_with_dead_lease() == []
@@ -111,8 +122,6 @@ def test_a_stopped_owner_that_holds_the_run_locked_is_ended(
 def test_a_run_that_a_living_worker_holds_locked_is_busy(
     run: Run, other_session: Callable[[], psycopg.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from operations.services import run_lease
-
     monkeypatch.setattr(run_lease, "LOCK_SECONDS", 0.1)
     busy = other_session()
     busy.autocommit = False
@@ -134,7 +143,7 @@ def test_what_was_asked_of_an_owner_that_died_is_asked_of_the_next(
 
 def test_a_worker_that_lost_its_run_neither_fails_nor_releases_it(run: Run) -> None:
     first = lease_take(run_id=run.pk)
-    connection.close()
+    end_session(run)
     lease_take(run_id=run.pk)
     with pytest.raises(LeaseLost):
         run_fail(run_id=run.pk, fence=first.fence, error="mine")
@@ -179,8 +188,6 @@ def test_one_run_that_cannot_be_swept_does_not_keep_the_others(
     other_session: Callable[[], psycopg.Connection],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from operations.services import run_lease
-
     monkeypatch.setattr(run_lease, "LOCK_SECONDS", 0.1)
     other = sweep_create(person, subject="others")
     for each in (run, other):

@@ -22,6 +22,7 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "_PAGES", (2, 1, 2))
     monkeypatch.setattr(archive_restore, "_ROWS", (40, 1, 40))
+    monkeypatch.setattr(archive_restore, "AGAIN_SECONDS", 0)
 
 
 def test_the_rows_are_back_as_they_were_and_a_second_restore_finds_them_all(
@@ -44,6 +45,7 @@ def test_the_rows_are_back_as_they_were_and_a_second_restore_finds_them_all(
     assert (code, counts(document)) == (0, (0, 600, 0))
     assert "warning" not in document
     assert live() == before
+    assert execute("SELECT relname FROM pg_class WHERE relname ^@ 'custody_'") == []
 
 
 def test_a_rehearsal_counts_and_changes_nothing(execute: Execute) -> None:
