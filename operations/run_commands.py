@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import authenticate
@@ -25,6 +26,29 @@ def runs_result(runs: list[Run], *, dry_run: bool = False) -> Result:
         document["run"] = documents[0]
     text: list[Any] = [run_line(run) for run in runs] or ["No run."]
     return Result(document, [*text, "Nothing was changed."] if dry_run else text)
+
+
+def each_decided(runs: list[Run], decide: Callable[[Run], Run]) -> Result:
+    """Decides about every run, also when one of them refuses; then that is said, with exit code 3.
+
+    Raises:
+        Refused: there was only one.
+    """
+    done, refused = [], []
+    for run in runs:
+        try:
+            done.append(decide(run))
+        except Refused as error:
+            if len(runs) == 1:
+                raise
+            refused.append({"run": run.pk, "why": str(error)})
+    result = runs_result(done)
+    if not refused:
+        return result
+    document = {**result.document, "refused": refused}
+    text: list[Any] = [*result.text, *[each["why"] for each in refused]]
+    numbers = ", ".join(str(each["run"]) for each in refused)
+    return Result(document, text, Refused.exit_code, f"Refused: {numbers}.")
 
 
 def plan_lines(run: Run) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import connections
 from psycopg import sql
 
+from operations.batches.application_path import application_path
 from operations.batches.walk import Window, window_predicate
 from operations.catalogue.types import TableName
 from retention.selectors.due import DueRows, due
@@ -69,13 +70,14 @@ def delete_window(
     )
     returning = column_list(stored_columns(rows.table), alias="t") if sink else None
     statement = (_skipping if skip_locked else _plain)(window.leaf, where, returning)
-    if sink is not None:
-        copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(statement, sql.SQL(COPY_OPTIONS))
-        return copy_out(copy, sink, using=using)
-    with connections[using].cursor() as cursor:
-        cursor.execute(statement)
-        count: int = cursor.rowcount
-    return count
+    with application_path(window.leaf, using=using):
+        if sink is not None:
+            copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(statement, sql.SQL(COPY_OPTIONS))
+            return copy_out(copy, sink, using=using)
+        with connections[using].cursor() as cursor:
+            cursor.execute(statement)
+            count: int = cursor.rowcount
+        return count
 
 
 def _plain(

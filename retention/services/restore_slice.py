@@ -13,6 +13,7 @@ from typing import Any
 from django.db import DatabaseError, connections, transaction
 from psycopg import sql
 
+from operations.batches.application_path import application_path
 from retention.selectors.restore_target import RestoreTarget
 from retention.services.restore_reasons import RowsRefused, refusal
 from retention.services.restore_stage import STAGE, UNREAD, VERDICT, staged
@@ -135,28 +136,29 @@ class SliceRestore:
         self._limit()
         listed = sql.SQL(", ").join
         stage_columns = [staged(place) for place in range(len(self._target.columns))]
-        inserted, changed = self._one(
-            "WITH wanted AS MATERIALIZED"
-            " (SELECT {wanted} FROM {stage} s WHERE {lines} AND {undecided}),"
-            " put AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE"
-            " SELECT {stage_columns} FROM wanted {skip} RETURNING {put_text} AS image)"
-            " SELECT (SELECT pg_catalog.count(*) FROM put),"
-            " (SELECT pg_catalog.count(*) FROM put p"
-            " WHERE NOT EXISTS (SELECT FROM wanted WHERE {wanted_text} = p.image))",
-            wanted=listed(
-                sql.SQL("{} AS {}").format(*pair)
-                for pair in zip(values(self._target), stage_columns, strict=True)
-            ),
-            stage=STAGE,
-            lines=lines.of("s"),
-            undecided=UNDECIDED,
-            table=self._target.table.name.sql,
-            names=listed(names(self._target)),
-            stage_columns=listed(stage_columns),
-            skip=sql.SQL("ON CONFLICT DO NOTHING" if skips_conflicts else ""),
-            put_text=row_text(names(self._target)),
-            wanted_text=row_text(stage_columns),
-        )
+        with application_path(self._target.table.name, using=self._using):
+            inserted, changed = self._one(
+                "WITH wanted AS MATERIALIZED"
+                " (SELECT {wanted} FROM {stage} s WHERE {lines} AND {undecided}),"
+                " put AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE"
+                " SELECT {stage_columns} FROM wanted {skip} RETURNING {put_text} AS image)"
+                " SELECT (SELECT pg_catalog.count(*) FROM put),"
+                " (SELECT pg_catalog.count(*) FROM put p"
+                " WHERE NOT EXISTS (SELECT FROM wanted WHERE {wanted_text} = p.image))",
+                wanted=listed(
+                    sql.SQL("{} AS {}").format(*pair)
+                    for pair in zip(values(self._target), stage_columns, strict=True)
+                ),
+                stage=STAGE,
+                lines=lines.of("s"),
+                undecided=UNDECIDED,
+                table=self._target.table.name.sql,
+                names=listed(names(self._target)),
+                stage_columns=listed(stage_columns),
+                skip=sql.SQL("ON CONFLICT DO NOTHING" if skips_conflicts else ""),
+                put_text=row_text(names(self._target)),
+                wanted_text=row_text(stage_columns),
+            )
         return inserted, changed
 
     def _conflicts(self, lines: Lines, most: int) -> list[Conflict]:

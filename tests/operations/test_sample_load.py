@@ -193,7 +193,8 @@ def test_the_application_can_go_on_writing_and_deleting(
     )
     connection.execute(
         "INSERT INTO shop.analytics_events (name, path, created_at)"
-        " SELECT 'login', '/', now() + interval '1 month' * ahead FROM generate_series(0, 3) AS ahead"
+        " SELECT 'login', '/', now() + interval '1 month' * ahead"
+        " FROM generate_series(0, 3) AS ahead"
     )
     connection.execute("UPDATE shop.audit_logs SET user_id = NULL WHERE user_id = %s", [owner])
     connection.execute("DELETE FROM shop.users WHERE id = %s", [owner])

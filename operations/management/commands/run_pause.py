@@ -7,7 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from operations.commands import CustodyCommand, Result
-from operations.run_commands import runs_result
+from operations.models import Run
+from operations.run_commands import each_decided, runs_result
+from operations.runs.exceptions import TransitionRefused
 from operations.runs.states import RunState
 from operations.selectors.runs import run_get, run_list
 from operations.services.runs import run_pause
@@ -32,5 +34,14 @@ class Command(CustodyCommand):
         if options["dry_run"]:
             return runs_result(runs, dry_run=True)
         actor = self.actor(options)
-        done = [run_pause(run_id=r.pk, actor=actor, reason=options["reason"]) for r in runs]
-        return runs_result(done)
+
+        def pause(run: Run) -> Run:
+            try:
+                return run_pause(run_id=run.pk, actor=actor, reason=options["reason"])
+            except TransitionRefused:
+                if not options["all"]:
+                    raise
+                # It ended, or somebody else paused it, a moment ago.
+                return run_get(run.pk)
+
+        return each_decided(runs, pause)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result
-from operations.run_commands import runs_result
+from operations.run_commands import each_decided, runs_result
 from operations.selectors.runs import run_get
 from operations.services.runs import run_resume
 
@@ -24,5 +24,6 @@ class Command(CustodyCommand):
         if options["dry_run"]:
             return runs_result(runs, dry_run=True)
         actor = self.actor(options)
-        done = [run_resume(run_id=r.pk, actor=actor, reason=options["reason"]) for r in runs]
-        return runs_result(done)
+        return each_decided(
+            runs, lambda run: run_resume(run_id=run.pk, actor=actor, reason=options["reason"])
+        )
