@@ -14,8 +14,9 @@ _WITHOUT_DATABASE = {
     "--help",
     "-h",
     "--version",
-    # These start it themselves: one says what stands in the way, the other looks at its port first.
+    # These start it themselves: one says what stands in the way, the others look at a port first.
     "doctor",
+    "demo",
     "serve",
     "makemessages",
     "compilemessages",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from operations.models import Certificate, Run
@@ -160,3 +162,21 @@ def test_cancelled_it_keeps_the_rest_and_proves_what_it_did(execute: Execute, pe
     assert again.pk != cancelled.pk
     assert again.done == 600 - cancelled.done
     assert live() + archived() == before
+
+
+def test_what_lies_in_a_folder_with_a_longer_name_is_never_reaped(
+    execute: Execute, person: User
+) -> None:
+    make_events(execute, due=600)
+    policy = make_policy()
+    pause = once(lambda: run_pause(run_id=Run.objects.get().pk, actor=person))
+    purge_run(policy=policy, requester=person, on_progress=pause)
+    folder = Archive.objects.get().folder
+    others = {f"{folder}0/part-000001-1.1.csv.zst", f"{folder}-b/.part.csv.zst.x1.tmp"}
+    mine = {f"{folder}/part-000099-1.7.csv.zst", f"{folder}/.part-000099-1.7.csv.zst.x.tmp"}
+    for file in others | mine:
+        path = Path(settings.CUSTODY_STORAGE) / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    ran(purge_run(policy=policy, requester=person))
+    assert files() == known_files() | others

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from operations.models import Certificate, Run
 from retention.services.purge_start import purge_run
@@ -90,6 +91,37 @@ def test_a_commit_whose_answer_never_came(
     assert Certificate.objects.count() == 1
     if case.archive:
         assert_whole(before)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_during_a_commit_costs_no_part_of_rows_that_are_gone(
+    execute: Execute, person: User, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    make_events(execute, due=DUE)
+    policy = make_policy()
+    before = live()
+    original = BaseDatabaseWrapper._commit
+    armed: list[int] = []
+
+    def interrupted(self: BaseDatabaseWrapper) -> Any:
+        if not armed:
+            return original(self)
+        armed.clear()
+        if moment == "after":
+            original(self)
+        raise KeyboardInterrupt
+
+    def arm(run: Run) -> None:
+        if in_the_middle(run) and not armed:
+            armed.append(run.done)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "_commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        purge_run(policy=policy, requester=person, on_progress=arm)
+    assert Run.objects.get().state == "paused"
+    assert_whole(before, complete=False)
+    ran(purge_run(policy=policy, requester=person))
+    assert_whole(before)
 
 
 def test_a_session_that_is_ended_during_a_slow_commit(

@@ -12,6 +12,7 @@ from django.db import connection
 
 from config.demo.night import Night, night_work
 from config.demo.sign_ins import SignIn, sign_ins_make
+from config.start import hold_embedded
 from config.supervisor import port_check
 from operations.commands import CustodyCommand, Result, text_table
 
@@ -31,6 +32,7 @@ class Command(CustodyCommand):
         if not options["no_serve"]:
             # Said before the work, not after it.
             port_check("127.0.0.1", options["port"])
+        hold_embedded()
         began = time.monotonic()
         self._say(options, "Setting up the database ...")
         call_command("migrate", verbosity=0, interactive=False)
