@@ -61,11 +61,11 @@ browser:
 		echo "Chromium could not be installed: the browser tests will not run." >&2; }
 
 tests: setup
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup -q
 	@echo "Again, what is SQL-heavy, on PostgreSQL 16:"
-	@CUSTODY_TEST_POSTGRES=16 $(BIN)/python -m pytest -n 3 --dist worksteal -q -m sql
+	@CUSTODY_TEST_POSTGRES=16 $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
 	@echo "Again, as a role that is neither superuser nor above row-level security:"
-	@CUSTODY_TEST_ROLE=plain $(BIN)/python -m pytest -n 3 --dist worksteal -q -m sql
+	@CUSTODY_TEST_ROLE=plain $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:

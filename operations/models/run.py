@@ -94,6 +94,7 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["state", "lease_until"], name="run_state_lease"),
             models.Index(fields=["kind", "subject", "-id"], name="run_kind_subject"),
+            models.Index(fields=["-finished_at"], name="run_finished"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

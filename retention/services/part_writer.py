@@ -23,6 +23,9 @@ from operations.storage import Draft, Storage
 
 _QUEUED = 32
 LEVEL = 3
+# A thread of zstd's own: it never waits for the interpreter's lock, which the reader of rows wants
+# too. A job is what is still to be compressed when the last row has come.
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(LEVEL, threads=1, job_size=4 << 20)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class PartWriter:
 
     def _compress(self, draft: Draft) -> WrittenPart | None:
         """None when the part was given up."""
-        compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION).compressobj()
         digest = hashlib.sha256()
         stored = plain = 0
         while (block := self._queue.get()) is not None and not self._given_up:

@@ -53,7 +53,7 @@ STEP_SECONDS = 1.5
 MOST_HANGING = 300.0
 """Seconds that a write which was given up may take to come back from the storage."""
 MOST_PASSES = 3
-_PAGES = (2_048, 1, 131_072)
+_PAGES = (4_096, 1, 131_072)
 _KEYS = (10_000, 1, 500_000)
 """Batch sizes: first, least, most; in pages and in rows."""
 _BEGINNING = {"pass": 1, "leaf": None, "after": None, "found": 0, "skipped": False, "part": 0}

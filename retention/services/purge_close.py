@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import repeat
 from typing import Any
 
 import zstandard
@@ -18,6 +20,8 @@ from operations.storage import Storage, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
 
+READERS = 2
+"""Parts that are read back at a time."""
 REMAINING_COPIES = (
     "Backups and write-ahead log that were made before the run hold the rows until they expire.",
     "Replicas remove the rows as soon as they have replayed the run.",
@@ -27,9 +31,10 @@ REMAINING_COPIES = (
 
 def verify_parts(run: Run, store: Storage, beat: Beat) -> None:
     """Reads every part back from the storage. Raises ArchiveDamaged naming the first bad one."""
-    for part in ArchivePart.objects.filter(archive__run=run).order_by("number").iterator():
-        check_part(part, store)
-        beat()
+    parts = ArchivePart.objects.filter(archive__run=run).order_by("number")
+    with ThreadPoolExecutor(READERS, "part-reader") as pool:
+        for _ in pool.map(check_part, parts, repeat(store)):
+            beat()
 
 
 def check_part(part: ArchivePart, store: Storage) -> None:

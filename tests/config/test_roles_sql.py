@@ -18,6 +18,8 @@ from .embedded_place import SETTINGS
 
 pytestmark = [
     pytest.mark.sql,
+    # Its server and its shop are made once, for one worker.
+    pytest.mark.xdist_group("roles_sql"),
     pytest.mark.skipif(
         os.environ.get("CUSTODY_TEST_ROLE") == "plain", reason="has a server and roles of its own"
     ),

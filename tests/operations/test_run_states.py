@@ -35,8 +35,6 @@ from operations.services.runs import (
 
 from .sweeping import THINGS, make_things, sweep_create, sweeping, things
 
-pytestmark = pytest.mark.sql
-
 MOVES = """
 CREATE TABLE app.moves (was text, became text);
 CREATE FUNCTION app.note_move() RETURNS trigger LANGUAGE plpgsql AS

@@ -23,7 +23,7 @@ from .archiving import OLD, archive_of, counts, restore
 from .crash import ROOT, environment, wait_until
 from .purging import live, make_events
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

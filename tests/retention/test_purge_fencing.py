@@ -91,6 +91,19 @@ def test_stopped_in_the_middle_of_a_copy_that_fills_its_socket_it_is_taken_over(
     assert_whole(before)
 
 
+def test_a_write_that_hangs_while_the_run_is_lost_leaves_no_file(
+    nursery: Nursery, execute: Execute
+) -> None:
+    make_events(execute, due=DUE)
+    make_policy()
+    before = live()
+    worker = nursery.work(at="flushing", number=3, seconds=3)
+    worker.wait_for("flushing")
+    execute("UPDATE custody.operations_run SET fence = fence + 1, worker = 'another'")
+    assert worker.end()["end"] == "running", "another worker's by now"
+    assert_whole(before, complete=False)
+
+
 def blocked_sessions(execute: Execute) -> list[tuple[Any, ...]]:
     return execute(
         "SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database()"

@@ -12,7 +12,9 @@ from operations.catalogue.read import table
 from operations.conditions.parse import parse_condition
 from operations.conditions.structure import to_json
 from operations.models import Certificate, Run
+from operations.runs.exceptions import RunBusy
 from retention.models import Archive
+from retention.services import purge_start
 from retention.services.purge_start import purge_run
 
 from .purging import (
@@ -198,6 +200,27 @@ def test_rows_that_move_while_the_table_is_walked_are_swept_up(
     assert moved
     assert run.done == 600
     assert_whole(before)
+
+
+def test_the_last_batch_of_a_killed_worker_does_not_look_like_a_living_one(
+    execute: Execute, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_events(execute, due=300)
+    original = purge_start.run_execute
+    tries: list[int] = []
+
+    def busy(**arguments: Any) -> Run:
+        tries.append(1)
+        if len(tries) < 3:
+            # Its last COMMIT lands while we look.
+            Run.objects.update(done=1)
+            raise RunBusy("in the hands of a worker that was killed")
+        Run.objects.update(done=0)
+        return original(**arguments)
+
+    monkeypatch.setattr(purge_start, "run_execute", busy)
+    assert ran(purge_run(policy=make_policy(), requester=person)).done == 300
+    assert len(tries) == 3
 
 
 def test_a_table_without_a_key_and_with_an_unusual_name_is_purged(
