@@ -46,6 +46,9 @@ class Certificate(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "kind"], name="certificate_once_a_run")
+        ]
 
     def __str__(self) -> str:
         return f"{self.number}: {self.subject}"
