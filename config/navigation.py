@@ -12,7 +12,7 @@ from operations.models import Alert, Run
 from operations.runs.states import RunState
 
 
-def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """In the shape of unfold's `SIDEBAR["navigation"]`."""
     return [
         {
@@ -35,8 +35,8 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": "Operations",
             "items": [
-                _item("Runs", "play_circle", "operations_run", badge="runs_waiting"),
-                _item("Alerts", "notifications", "operations_alert", badge="alerts_open"),
+                _item("Runs", "play_circle", "operations_run", badge=_runs_waiting(request)),
+                _item("Alerts", "notifications", "operations_alert", badge=_alerts_open(request)),
             ],
         },
         {
@@ -49,7 +49,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def _item(title: str, icon: str, model: str, *, badge: str = "") -> dict[str, Any]:
+def _item(title: str, icon: str, model: str, *, badge: int = 0) -> dict[str, Any]:
     app, _, name = model.partition("_")
     item: dict[str, Any] = {
         "title": title,
@@ -58,8 +58,9 @@ def _item(title: str, icon: str, model: str, *, badge: str = "") -> dict[str, An
         "permission": _may_view(app, name),
     }
     if badge:
-        item["badge"] = f"config.navigation.{badge}"
-        item["badge_variant"] = "warning" if badge == "runs_waiting" else "danger"
+        # The number itself: unfold shows a badge that a callback leaves empty as "None".
+        item["badge"] = str(badge)
+        item["badge_variant"] = "warning" if name == "run" else "danger"
     return item
 
 
@@ -70,14 +71,14 @@ def _may_view(app: str, name: str) -> Callable[[HttpRequest], bool]:
     )
 
 
-def runs_waiting(request: HttpRequest) -> str | None:
-    """How many runs wait for somebody's approval; None for none."""
+def _runs_waiting(request: HttpRequest) -> int:
+    """How many runs wait for somebody's approval."""
     if not request.user.has_perm("operations.view_run"):
-        return None
-    return str(Run.objects.filter(state=RunState.AWAITING_APPROVAL).count() or "") or None
+        return 0
+    return Run.objects.filter(state=RunState.AWAITING_APPROVAL).count()
 
 
-def alerts_open(request: HttpRequest) -> str | None:
+def _alerts_open(request: HttpRequest) -> int:
     if not request.user.has_perm("operations.view_alert"):
-        return None
-    return str(Alert.objects.filter(resolved_at__isnull=True).count() or "") or None
+        return 0
+    return Alert.objects.filter(resolved_at__isnull=True).count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -127,3 +128,19 @@ def test_the_overview_asks_as_much_of_a_full_console_as_of_an_empty_one(
         make_run(each, asker, RunState.RUNNING)
         alert_raise(key=f"run-failed:{number}", summary="It failed.", run=run)
     assert asked() == few <= 24
+
+
+def test_the_sidebar_counts_what_waits_and_says_nothing_of_nothing() -> None:
+    page = overview("officer")
+    assert figures(page) == []
+    assert "None" not in page
+    User.objects.all().delete()
+    for key in ("a", "b"):
+        alert_raise(key=key, summary=f"{key} is wrong")
+    assert figures(overview("officer")) == ["2"]
+
+
+def figures(page: str) -> list[str]:
+    """The badges beside the entries of the sidebar."""
+    badge = r'<span class="[^"]*uppercase min-w-\[18px\][^"]*">\s*(.*?)\s*</span>'
+    return re.findall(badge, page, re.DOTALL)
