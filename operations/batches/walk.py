@@ -91,23 +91,30 @@ def next_window(
     after: Sequence[str] | None,
     size: int,
     within: sql.Composable | None = None,
+    pages: tuple[int, int] | None = None,
     using: str = "default",
 ) -> Window | None:
     """The window of about `size` pages or rows that follows `after`; None at the leaf's end.
 
-    `within`, for key ranges only, is a condition on the rows of alias `t` that the walk's own
-    index serves and beyond which there is nothing to do.
+    Outside of these there is nothing to do: `within`, for key ranges only, is a condition on the
+    rows of alias `t` that the walk's own index serves; `pages`, for ctid ranges only, are the first
+    page and the one after the last.
     """
     position = tuple(after) if after is not None else None
     if walk.by == "ctid":
-        return _next_pages(leaf, position, size, using)
+        return _next_pages(leaf, position, size, pages, using)
     return _next_keys(table, leaf, walk.columns, position, size=size, within=within, using=using)
 
 
 def _next_pages(
-    leaf: TableName, after: tuple[str, ...] | None, size: int, using: str
+    leaf: TableName,
+    after: tuple[str, ...] | None,
+    size: int,
+    pages: tuple[int, int] | None,
+    using: str,
 ) -> Window | None:
-    first = int(after[0]) if after else 0
+    begin, end = pages or (0, None)
+    first = int(after[0]) if after else begin
     with connections[using].cursor() as cursor:
         # The size is asked each time: the table grows and is cut short while it is walked.
         cursor.execute(
@@ -116,10 +123,13 @@ def _next_pages(
                 " / pg_catalog.current_setting('block_size')::int"
             ).format(sql.Literal(str(leaf)))
         )
-        pages = cursor.fetchone()[0]
-    if pages is None or first >= pages:
+        there = cursor.fetchone()[0]
+    if there is None:
         return None
-    return Window(leaf, "ctid", (), (str(first),), (str(min(first + size, pages)),))
+    end = there if end is None else min(end, there)
+    if first >= end:
+        return None
+    return Window(leaf, "ctid", (), (str(first),), (str(min(first + size, end)),))
 
 
 def _next_keys(

@@ -19,7 +19,7 @@ from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.exceptions import LeaseLost
 from operations.runs.kinds import PlanOutdated, RunKind, Step, StepStalled, Throttle, run_kind
-from operations.runs.states import OWNED, RunState
+from operations.runs.states import RunState
 from operations.selectors.runs import run_get
 from operations.services.alerts import alert_raise
 from operations.services.lease_keeper import LeaseKeeper, step_mark
@@ -199,7 +199,7 @@ class _Engine:
                 self._connected(self._prolong)
                 self._connected(self._stop)
                 run = run_get(self.run_id)
-                if run.current in OWNED:
+                if run.current in (RunState.RUNNING, RunState.PAUSING):
                     continue  # The request was taken back.
                 return run, True
             self.failures = 0

@@ -15,9 +15,13 @@ from retention.services.part_writer import PartWriter
 
 
 def archive_name(run: Run) -> str:
-    """Unique, and safe as the name of a folder whatever the policy is called."""
+    """Unique, and safe as the name of a folder whatever the policy is called.
+
+    Also when the database was restored and counts its runs from an earlier number again: the plan's
+    hash tells the run from one that it no longer knows, whose folder is not ours to clear.
+    """
     stem = re.sub(r"[^a-z0-9_]+", "-", run.parameters["policy_name"].lower()).strip("-")
-    return f"{stem[:80] or 'policy'}-{run.created_at:%Y%m%d}-{run.pk}"
+    return f"{stem[:80] or 'policy'}-{run.created_at:%Y%m%d}-{run.pk}-{run.plan_hash[:6]}"
 
 
 class ArchiveWriter:

@@ -143,6 +143,7 @@ class Purge(RunKind):
         if window is None:
             return self._end_of_pass(run, cursor)
         count = self._delete(run, window, cursor, began)
+        self._refuse_surge(run, count)
         self.seconds = time.monotonic() - began
         cursor["leaf"] = [window.leaf.schema, window.leaf.name]
         cursor["after"] = list(window.upto) if window.upto else None
@@ -150,6 +151,15 @@ class Purge(RunKind):
         cursor["skipped"] = cursor["skipped"] or self.skip_locked
         cursor["size"] = self.size.value
         return Step(cursor, count, finished=False)
+
+    def _refuse_surge(self, run: Run, count: int) -> None:
+        """The count that let it go by itself was an estimate, or rows were dated back since."""
+        most = self.parameters.get("most_unapproved")
+        if most is not None and run.decided_by_id is None and run.done + count > most:
+            raise PlanOutdated(
+                f"Over {most:,} rows are due, which is more than the {run.total:,} that were "
+                "counted and than may go unapproved. What the run did is closed; start it again."
+            )
 
     def _delete(self, run: Run, window: Window, cursor: dict[str, Any], began: float) -> int:
         free = vetoes.unprotected(
@@ -194,17 +204,28 @@ class Purge(RunKind):
                 after=cursor["after"] if leaf == at else None,
                 size=self.size.value,
                 within=bound,
+                pages=self._pages(cursor),
                 using=self.using,
             )
             if window is not None:
                 return window
         return None
 
+    def _pages(self, cursor: dict[str, Any]) -> tuple[int, int] | None:
+        """Where the first pass looks. A later one looks everywhere: rows move."""
+        pages = self.parameters.get("pages")
+        return tuple(pages) if pages is not None and cursor["pass"] == 1 else None
+
     def _end_of_pass(self, run: Run, cursor: dict[str, Any]) -> Step:
         """Rows that moved while they were walked past, or were locked, are swept up."""
-        left = (cursor["found"] > 0 or cursor["skipped"]) and self._anything_left(run)
-        if not left or cursor["pass"] >= MOST_PASSES:
-            note = "Some due rows are still locked or moved; the next run takes them."
+        look = cursor["found"] > 0 or cursor["skipped"] or self._pages(cursor) is not None
+        missing = look or (run.total is not None and run.done < run.total)
+        left = missing and self._anything_left(run)
+        if not left or not look or cursor["pass"] >= MOST_PASSES:
+            note = (
+                "Some due rows may be left: they are locked, moved, or kept by a trigger. "
+                "The next run tries again."
+            )
             return Step(cursor, 0, finished=True, notes=(note,) if left else ())
         cursor.update(leaf=None, after=None, found=0, skipped=False)
         cursor["pass"] += 1

@@ -43,7 +43,7 @@ def check_part(part: ArchivePart, store: Storage) -> None:
     unpacker = zstandard.ZstdDecompressor().decompressobj()
     try:
         with store.open(part.file) as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 18):
                 digest.update(block)
                 plain += len(unpacker.decompress(block))
     except zstandard.ZstdError as error:

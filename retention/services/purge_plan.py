@@ -47,7 +47,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
     keep = from_json(policy.keep_condition) if policy.keep_condition else None
     rows = DueRows(table, policy.age_column, cutoff, keep)
     column = age_column(rows)
-    counts = _count(rows, using)
+    counts, pages = _count(rows, using)
     share = counts["due"] / table.estimated_rows if table.estimated_rows > 0 else None
     walk = walk_choose(
         table,
@@ -66,10 +66,12 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "walk": walk.to_json(),
         **counts,
     }
+    most = recent_maximum(kind="purge", subject=policy.name)
     parameters = {
         "policy": policy.pk,
         "policy_name": policy.name,
         "policy_version": policy.version,
+        "most_unapproved": None if most is None else 2 * most,
         "table": [policy.schema_name, policy.table_name],
         "age_column": policy.age_column,
         "cutoff": cutoff.isoformat(),
@@ -77,6 +79,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "archive": policy.archive_first,
         "archive_days": policy.archive_days,
         "walk": walk.to_json(),
+        "pages": pages if walk.by == "ctid" and table.kind == "table" else None,
         "fingerprint": fingerprint(policy.table, using=using),
     }
     return Plan(
@@ -84,7 +87,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         facts=facts,
         total=counts["due"],
         parameters=parameters,
-        approval_reason=_surge(policy, counts["due"]),
+        approval_reason=_surge(most, counts["due"]),
     )
 
 
@@ -130,8 +133,7 @@ def _disposition(policy: RetentionPolicy) -> str:
     return f"archived for {policy.archive_days:,} days"
 
 
-def _surge(policy: RetentionPolicy, total: int) -> str:
-    most = recent_maximum(kind="purge", subject=policy.name)
+def _surge(most: int | None, total: int) -> str:
     if most is None or total <= 2 * most:
         return ""
     return (
@@ -140,18 +142,24 @@ def _surge(policy: RetentionPolicy, total: int) -> str:
     )
 
 
-def _count(rows: DueRows, using: str) -> dict[str, Any]:
-    """Rows past their term, by what happens to them; a row is counted once, in this order."""
+def _count(rows: DueRows, using: str) -> tuple[dict[str, Any], list[int] | None]:
+    """Rows past their term, by what happens to them; a row is counted once, in this order.
+
+    And the first page with due rows and the page after the last, where they were looked at.
+    """
     unprotected = vetoes.unprotected(vetoes.protections(rows.table, using=using), table=rows.table)
     query = sql.SQL(
-        "SELECT count(*) FILTER (WHERE kept IS FALSE AND free AND NOT referred),"
+        "SELECT count(*) FILTER (WHERE {due}),"
         " count(*) FILTER (WHERE kept), count(*) FILTER (WHERE kept IS NULL),"
         " count(*) FILTER (WHERE kept IS FALSE AND NOT free),"
         " count(*) FILTER (WHERE kept IS FALSE AND free AND referred),"
-        " min(age)::text, max(age)::text"
-        " FROM (SELECT {kept} AS kept, {free} AS free, {referred} AS referred, {age} AS age"
+        " min(age)::text, max(age)::text,"
+        " min(place) FILTER (WHERE {due})::text, max(place) FILTER (WHERE {due})::text"
+        " FROM (SELECT {kept} AS kept, {free} AS free, {referred} AS referred, {age} AS age,"
+        " t.ctid AS place"
         " FROM {table} t WHERE {expired}) AS t"
     ).format(
+        due=sql.SQL("kept IS FALSE AND free AND NOT referred"),
         kept=_kept(rows),
         free=sql.SQL("({}) IS TRUE").format(unprotected),
         referred=sql.SQL("NOT ({})").format(not_referenced(rows)),
@@ -167,10 +175,16 @@ def _count(rows: DueRows, using: str) -> dict[str, Any]:
     except OperationalError as error:
         if not isinstance(error.__cause__, errors.QueryCanceled):
             raise
-        return _estimate(rows, unprotected, using)
+        return _estimate(rows, unprotected, using), None
     names = ("due", "kept_by_condition", "undecided", "protected", "referenced")
     counts = dict(zip(names, found[:5], strict=True))
-    return {**counts, "oldest": found[5], "newest": found[6], "estimated": False}
+    facts = {**counts, "oldest": found[5], "newest": found[6], "estimated": False}
+    return facts, [_page(found[7]), _page(found[8]) + 1] if counts["due"] else [0, 0]
+
+
+def _page(place: str) -> int:
+    """Of a ctid as text, `(page,item)`."""
+    return int(place.strip("()").split(",")[0])
 
 
 def _kept(rows: DueRows) -> sql.Composable:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from operations.exceptions import Refused
+from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.exceptions import LeaseLost, RunBusy
 from operations.runs.kinds import Plan
@@ -83,10 +83,11 @@ def purge_run(
         if run.current in (RunState.QUEUED, *OWNED):
             run = _execute(run, on_progress)
         return PurgeAnswer(policy, run_get(run.pk))
-    except Refused as error:
-        return PurgeAnswer(policy, None, str(error))
     except LeaseLost:
         return PurgeAnswer(policy, run_get(run.pk))
+    except CustodyError as error:
+        # Also a table that is gone: one policy that cannot go keeps no other from going.
+        return PurgeAnswer(policy, None, str(error))
 
 
 def _execute(run: Run, on_progress: Callable[[Run], None] | None) -> Run:

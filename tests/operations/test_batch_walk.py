@@ -207,6 +207,21 @@ def test_a_window_of_pages_costs_the_reading_of_its_pages_only(execute: Execute)
     assert any("Tid Range Scan" in line for (line,) in plan)
 
 
+def test_a_walk_of_pages_can_be_kept_to_where_there_is_something_to_do(execute: Execute) -> None:
+    execute("CREATE TABLE app.t (id int PRIMARY KEY, filler text)")
+    execute("INSERT INTO app.t SELECT n, repeat('x', 900) FROM generate_series(1, 400) AS n")
+    table = read_table(TableName("app", "t"))
+
+    def walked(pages: tuple[int, int]) -> list[tuple[Any, Any]]:
+        return [(w.after, w.upto) for w in windows(table, PAGES, size=10, pages=pages)]
+
+    assert walked((7, 30)) == [(("7",), ("17",)), (("17",), ("27",)), (("27",), ("30",))]
+    assert walked((0, 0)) == []
+    # The table may have been cut short since.
+    assert walked((45, 1_000)) == [(("45",), ("50",))]
+    assert walked((99, 1_000)) == []
+
+
 def test_a_window_is_told_to_people_and_manifests_as_json(execute: Execute) -> None:
     execute('CREATE TABLE app."T" (id int PRIMARY KEY)')
     execute('INSERT INTO app."T" SELECT generate_series(1, 30)')

@@ -15,7 +15,7 @@ from operations.runs.exceptions import ApprovalRefused
 from operations.services.runs import run_approve, run_refuse
 from retention.exceptions import PurgeRefused
 from retention.models import RetentionPolicy
-from retention.services.purge_start import purge_preview, purge_run
+from retention.services.purge_start import purge_preview, purge_request, purge_run
 
 from .purging import files, live, make_events, make_policy, ran
 
@@ -161,6 +161,30 @@ def test_more_than_twice_the_recent_maximum_waits_for_another_person(
     assert not Alert.objects.filter(key=f"run-approval:{run.pk}", resolved_at=None).exists()
     done = ran(purge_run(policy=policy, requester=person))
     assert (done.pk, done.done, str(done.decided_by)) == (run.pk, 201, "grace")
+
+
+def test_a_run_that_meets_many_more_rows_than_were_estimated_stops_for_approval(
+    execute: Execute, person: User
+) -> None:
+    make_events(execute, due=100, fresh=2000)
+    policy = make_policy()
+    ran(purge_run(policy=policy, requester=person))
+    execute("ANALYZE app.events")
+    # The statistics do not know it yet.
+    execute("UPDATE app.events SET created_at = now() - interval '9 years' WHERE id < 1000")
+    with connection.execute_wrapper(too_slow):
+        planned = purge_request(policy=policy, requester=person)
+    assert planned.state == "queued"
+    assert planned.plan["estimated"] is True
+    run = purge_run(policy=policy, requester=person).run
+    assert run is not None
+    assert run.pk == planned.pk
+    assert run.state == "cancelled"
+    assert run.done <= 200
+    assert "than may go unapproved" in run.error
+    again = purge_run(policy=policy, requester=person).run
+    assert again is not None
+    assert again.state == "awaiting_approval"
 
 
 def test_a_plan_that_is_not_the_one_that_was_shown_cannot_be_approved(

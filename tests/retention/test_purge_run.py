@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 
 from operations.catalogue.read import table
 from operations.conditions.parse import parse_condition
@@ -32,7 +33,10 @@ pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batche
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 
-LEFT = "Some due rows are still locked or moved; the next run takes them."
+LEFT = (
+    "Some due rows may be left: they are locked, moved, or kept by a trigger. "
+    "The next run tries again."
+)
 
 
 def ids(execute: Execute, table: str = "app.things") -> list[int]:
@@ -221,6 +225,49 @@ def test_the_last_batch_of_a_killed_worker_does_not_look_like_a_living_one(
     monkeypatch.setattr(purge_start, "run_execute", busy)
     assert ran(purge_run(policy=make_policy(), requester=person)).done == 300
     assert len(tries) == 3
+
+
+def test_a_trigger_that_keeps_rows_is_told(execute: Execute, person: User) -> None:
+    make_events(execute, due=300)
+    execute(
+        "CREATE FUNCTION app.keep() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF old.id % 2 = 0 THEN RETURN NULL; END IF; RETURN old; END'"
+    )
+    execute(
+        "CREATE TRIGGER keep BEFORE DELETE ON app.events FOR EACH ROW EXECUTE FUNCTION app.keep()"
+    )
+    before = live()
+    run = ran(purge_run(policy=make_policy(), requester=person))
+    assert (run.done, run.total) == (150, 300)
+    assert LEFT in messages(run)
+    assert_whole(before)
+
+
+@pytest.mark.parametrize("action", ["NOTHING", "UPDATE app.events SET kind = 'gone' WHERE false"])
+def test_a_rule_that_puts_something_in_place_of_a_delete_costs_no_row(
+    execute: Execute, person: User, action: str
+) -> None:
+    make_events(execute, due=300)
+    execute(f"CREATE RULE soft AS ON DELETE TO app.events DO INSTEAD {action}")
+    before = live()
+    answer = purge_run(policy=make_policy(), requester=person)
+    assert answer.run is not None
+    assert answer.run.state == "failed"
+    assert "INSTEAD" in answer.run.error
+    assert live() == before
+    assert_whole(before, complete=False)
+
+
+def test_a_policy_whose_table_is_gone_keeps_no_other_from_going(
+    execute: Execute, person: User
+) -> None:
+    make_events(execute, due=300)
+    make_policy("gone")
+    make_policy()
+    with pytest.raises(CommandError) as refused:
+        call_command("purge_run")
+    assert refused.value.returncode == 3
+    assert Run.objects.get().done == 300
 
 
 def test_a_table_without_a_key_and_with_an_unusual_name_is_purged(

@@ -131,7 +131,7 @@ def assert_hardly_waited(writers: list[Writer]) -> None:
         assert len(writer.kinds) > 10
 
 
-@pytest.mark.parametrize("pages", [2, EVERYTHING])
+@pytest.mark.parametrize("pages", [20, EVERYTHING])
 def test_writers_hardly_wait_for_a_purge_and_lose_nothing(
     nursery: Nursery, execute: Execute, writers: Callable[[], list[Writer]], pages: int
 ) -> None:
