@@ -9,6 +9,11 @@ from django.db import connections
 
 from operations.catalogue.types import TableName
 
+_THEIRS = """
+SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(%s) || ', public', true)
+"""
+_OURS = "SELECT pg_catalog.set_config('search_path', 'custody', true)"
+
 
 @contextmanager
 def application_path(table: TableName, *, using: str) -> Iterator[None]:
@@ -20,8 +25,6 @@ def application_path(table: TableName, *, using: str) -> Iterator[None]:
     the transaction or its savepoint, and the path with it.
     """
     with connections[using].cursor() as cursor:
-        path = "pg_catalog.set_config('search_path', %s, true)"
-        quoted = "pg_catalog.quote_ident(%s) || ', public'"
-        cursor.execute(f"SELECT {path.replace('%s', quoted)}", [table.schema])
+        cursor.execute(_THEIRS, [table.schema])
         yield
-        cursor.execute(f"SELECT {path}", ["custody"])
+        cursor.execute(_OURS)
