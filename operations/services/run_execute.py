@@ -36,6 +36,7 @@ from operations.services.runs import (
     run_log,
     transition,
 )
+from operations.session import set_local
 
 STEP_BUDGET = 1.7
 """Seconds after which the server ends a step that is not over, however its worker fares. A
@@ -214,10 +215,7 @@ class _Engine:
             limits["transaction_timeout"] = STEP_BUDGET
         settings = {name: f"{int(seconds * 1000)}ms" for name, seconds in limits.items()}
         settings["application_name"] = step_mark(self.run_id)
-        calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in settings)
-        values = [text for setting in settings.items() for text in setting]
-        with connections[self.using].cursor() as cursor:
-            cursor.execute(f"SELECT {calls}", values)
+        set_local(settings, using=self.using)
 
     def _advance(self, run: Run, step: Step, seconds: float) -> None:
         self.steps += 1

@@ -15,6 +15,7 @@ from django.db import connections
 from psycopg import sql
 
 from operations.catalogue.types import Table, TableName
+from operations.session import set_local
 
 FORMAT = "custody-archive/1"
 
@@ -63,10 +64,7 @@ ORDER BY 1, 2, 3
 
 def session_pin(using: str, settings: Mapping[str, str] = SESSION) -> None:
     """Pins the settings until the end of the transaction."""
-    calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in settings)
-    values = [text for pair in settings.items() for text in pair]
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {calls}", values)
+    set_local(settings, using=using)
 
 
 def stored_columns(table: Table) -> tuple[str, ...]:

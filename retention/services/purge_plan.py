@@ -17,6 +17,7 @@ from operations.conditions.render import render
 from operations.conditions.structure import from_json
 from operations.runs.kinds import Plan
 from operations.selectors.runs import recent_maximum
+from operations.session import set_local
 from retention.exceptions import PurgeRefused
 from retention.models import RetentionPolicy
 from retention.selectors.due import (
@@ -169,7 +170,7 @@ def _count(rows: DueRows, using: str) -> tuple[dict[str, Any], list[int] | None]
     )
     try:
         with transaction.atomic(using=using), connections[using].cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{COUNT_SECONDS}s'")
+            set_local({"statement_timeout": f"{COUNT_SECONDS}s"}, using=using)
             cursor.execute(query)
             found = cursor.fetchone()
     except OperationalError as error:
