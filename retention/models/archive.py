@@ -12,7 +12,7 @@ from retention.models.policy import RetentionPolicy
 
 
 class Archive(models.Model):
-    """The rows that one purge removed, as compressed CSV parts with a manifest.
+    """The rows of one table that one purge removed, as compressed CSV parts with a manifest.
 
     A part exists for the database exactly when the rows in it are gone from their table: its row
     here was committed together with their deletion.
@@ -21,9 +21,18 @@ class Archive(models.Model):
     class State(models.TextChoices):
         OPEN = "open", "Being written"
         COMPLETE = "complete", "Complete"
+        DESTROYED = "destroyed", "Destroyed"
 
     name = models.CharField(max_length=160, unique=True)
-    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="archive")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="archives")
+    root = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="dependents",
+        help_text="The archive of the rows that these went along with; empty for the policy's own.",
+    )
     policy = models.ForeignKey(RetentionPolicy, on_delete=models.PROTECT, related_name="archives")
     policy_version = models.PositiveIntegerField()
     schema_name = models.CharField(max_length=63)
@@ -39,9 +48,28 @@ class Archive(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     completed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    recipients = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Public age keys that can read it; empty: not encrypted.",
+    )
+    locked_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then the storage itself refuses to delete it."
+    )
+    destroyed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "schema_name", "table_name"], name="archive_once_a_table"
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["state", "expires_at"], name="archive_expiry")]
+        permissions: ClassVar = [
+            ("search_archive", "Can read the rows of archives"),
+            ("restore_archive", "Can put rows of archives back"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -14,7 +14,9 @@ from operations.catalogue.types import TableName
 
 
 class RetentionPolicy(models.Model):
-    """Rows of one table whose age column lies before the cutoff have reached the end of their term.
+    """The terms in force: a change that would destroy more waits, as a run, for its approval.
+
+    Rows of one table whose age column lies before the cutoff have reached the end of their term.
 
     A row is destroyed only when its age is known and expired and the keep condition is FALSE for
     it: where either is NULL, the row is kept.
@@ -38,6 +40,14 @@ class RetentionPolicy(models.Model):
         null=True, blank=True, help_text="Days an archive is kept; empty keeps it for ever."
     )
     soft_delete = models.BooleanField(default=False)
+    dependents = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Tables, as [schema, name], whose rows go along with the row they refer to.",
+    )
+    owner = models.CharField(
+        max_length=200, blank=True, help_text="Who answers for it: a person or an office."
+    )
     legal_basis = models.TextField(blank=True)
     enabled = models.BooleanField(default=True)
     version = models.PositiveIntegerField(default=1, help_text="Rises with every change.")
@@ -49,6 +59,7 @@ class RetentionPolicy(models.Model):
         ordering: ClassVar = ["name"]
         verbose_name = "retention policy"
         verbose_name_plural = "retention policies"
+        permissions: ClassVar = [("propose_retentionpolicy", "Can propose terms of policies")]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(keep_hours__isnull=True) | Q(keep_hours__gte=0),
