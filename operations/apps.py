@@ -19,5 +19,12 @@ class OperationsConfig(AppConfig):
     def ready(self) -> None:
         from operations import checks, connections  # noqa: F401
         from operations.roles import roles_sync
+        from operations.services.schedules import schedules_seed
 
         post_migrate.connect(roles_sync, dispatch_uid="operations.roles_sync")
+        post_migrate.connect(
+            lambda using, **_: schedules_seed(using=using),
+            sender=self,
+            weak=False,
+            dispatch_uid="operations.schedules_seed",
+        )

@@ -26,6 +26,11 @@ def wake(run_id: int) -> None:
     transaction.on_commit(partial(_send, run_id))
 
 
+def job_start(task: str) -> None:
+    """Sends a job to a worker. Raises OperationalError when the broker is down."""
+    current_app.send_task(task, retry=False, ignore_result=True)
+
+
 def _send(run_id: int) -> None:
     try:
         current_app.send_task(

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
+from kombu.exceptions import OperationalError
 
-from operations.dispatch import RUN_EXECUTE, wake
+from operations.dispatch import RUN_EXECUTE, job_start, wake
 from operations.exceptions import CustodyError
 from operations.runs.exceptions import LeaseLost, RunBusy, TransitionRefused
 from operations.services import alerts, run_lease, watch
 from operations.services import run_execute as engine
 from operations.services.heartbeats import heartbeat_record as record
+from operations.services.scheduled_jobs import jobs_requested_start
 from operations.worker_stop import worker_stop_asked
 
 __all__ = ["alert_send", "heartbeat_record", "run_execute", "run_sweep", "wake"]
@@ -35,6 +37,10 @@ def run_sweep() -> None:
     for run_id in run_lease.run_sweep():
         wake(run_id)
     watch.watch()
+    try:
+        jobs_requested_start(start=job_start)
+    except OperationalError as error:
+        log.info("The broker did not take the jobs that were asked for: %s", error)
 
 
 @shared_task(name="operations.heartbeat_record")

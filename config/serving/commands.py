@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from pathlib import Path
-
-from django.conf import settings
 
 from config.serving.child import Child
 
@@ -19,7 +16,7 @@ def children(listening: socket.socket, *, workers: int) -> list[Child]:
     Args:
         workers: how many runs are worked on at the same time.
     """
-    return [_web(listening), _runs(workers), _chores(), _beat(listening.getsockname()[1])]
+    return [_web(listening), _runs(workers), _chores(), _beat()]
 
 
 def _web(listening: socket.socket) -> Child:
@@ -58,11 +55,8 @@ def _worker(name: str, queue: str, concurrency: int, *, level: str) -> Child:
     return Child(name, [*_celery(), "worker", *options])
 
 
-def _beat(port: int) -> Child:
-    # A file of its own for each port: two consoles on one folder must not share it.
-    schedule = Path(settings.CELERY_BEAT_SCHEDULE_FILENAME)
-    name = schedule.with_name(f"{schedule.name}-{port}")
-    return Child("beat", [*_celery(), "beat", f"--schedule={name}", "--loglevel=WARNING"])
+def _beat() -> Child:
+    return Child("beat", [*_celery(), "beat", "--loglevel=WARNING"])
 
 
 def _celery() -> list[str]:

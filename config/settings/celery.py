@@ -55,7 +55,9 @@ if CELERY_BROKER_URL.startswith(("redis", "rediss", "unix")):
         "unacked_restore_throttle": 5,
     }
 
-# What nobody took in time is sent again anyway; the night's purge waits for a worker.
+# What nobody took in time is sent again anyway; the night's purge waits for a worker. Times of day
+# are where a new console begins: afterwards they are rows that people edit (`config.beat`).
+CELERY_BEAT_SCHEDULER = "config.beat:ConsoleScheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "heartbeat": {
         "task": "operations.heartbeat_record",
@@ -78,4 +80,3 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour=3, minute=0),
     },
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat" / "schedule")

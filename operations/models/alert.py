@@ -63,3 +63,23 @@ class ScheduledJob(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class JobRequest(models.Model):
+    """Somebody asked for a job by SQL (`custody.job_request`); the sweeper starts it."""
+
+    job = models.CharField(max_length=200, help_text="The task: `retention.purge_nightly`.")
+    requested_at = models.DateTimeField()
+    requested_by = models.CharField(max_length=63, help_text="The database role.")
+    started_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["id"], condition=Q(started_at__isnull=True), name="job_request_waiting"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} for {self.requested_by}"

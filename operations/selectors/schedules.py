@@ -1,18 +1,16 @@
-"""Jobs that should have begun and did not."""
+"""Jobs with a time of day: when they come next, and those that should have begun and did not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from celery.schedules import crontab
-from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from operations.models import ScheduledJob
 
@@ -23,6 +21,22 @@ _EARLY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
+class TimedJob:
+    """A job that beat starts at times of day."""
+
+    task: str
+    """`retention.purge_nightly`."""
+    times: crontab
+    changed_at: datetime | None
+    """Since when it has these times; None: since the beginning."""
+    last_started_at: datetime | None
+    """None when it never began."""
+
+    def next_at(self, *, now: datetime | None = None) -> datetime:
+        return next_time(self.times, after=now or timezone.now())
+
+
+@dataclass(frozen=True)
 class MissedJob:
     """A job whose time has come and gone."""
 
@@ -30,29 +44,39 @@ class MissedJob:
     """Of the task: `retention.purge_nightly`."""
     due_at: datetime
     last_started_at: datetime | None
-    """None when it never began."""
 
 
-def jobs_missed(
-    *, now: datetime | None = None, schedule: Mapping[str, Mapping[str, Any]] | None = None
-) -> list[MissedJob]:
-    """The jobs of `schedule` (CELERY_BEAT_SCHEDULE) with a time of day that are over GRACE late.
+def timed_jobs() -> list[TimedJob]:
+    """The jobs that are switched on, by task; the times are those that people set."""
+    rows = PeriodicTask.objects.filter(enabled=True, crontab__isnull=False)
+    rows = rows.select_related("crontab").order_by("task", "name")
+    started = dict(ScheduledJob.objects.values_list("name", "last_started_at"))
+    return [
+        TimedJob(row.task, row.crontab.schedule, row.start_time, started.get(row.task))
+        for row in rows
+    ]
+
+
+def next_start(task: str, *, now: datetime | None = None) -> datetime | None:
+    """When beat starts the task next; None when it is switched off."""
+    times = [job.next_at(now=now) for job in timed_jobs() if job.task == task]
+    return min(times, default=None)
+
+
+def jobs_missed(*, now: datetime | None = None) -> list[MissedJob]:
+    """The jobs that are over GRACE late.
 
     A job that never began counts from the console's first migration.
     """
     moment = now or timezone.now()
-    entries = settings.CELERY_BEAT_SCHEDULE if schedule is None else schedule
-    timed = {e["task"]: e["schedule"] for e in entries.values() if is_timed(e["schedule"])}
-    started = dict(
-        ScheduledJob.objects.filter(name__in=timed).values_list("name", "last_started_at")
-    )
     since = _installed_at() or moment
     missed = []
-    for name, times in timed.items():
-        last = started.get(name)
-        due_at = next_time(times, after=last + _EARLY if last else since)
+    for job in timed_jobs():
+        last = job.last_started_at
+        begins = last + _EARLY if last else since
+        due_at = next_time(job.times, after=max(begins, job.changed_at or begins))
         if due_at + GRACE < moment:
-            missed.append(MissedJob(name, due_at, last))
+            missed.append(MissedJob(job.task, due_at, last))
     return missed
 
 
@@ -62,7 +86,7 @@ def is_timed(schedule: object) -> bool:
 
 
 def next_time(times: crontab, *, after: datetime) -> datetime:
-    """The first time after `after`, in the time zone of beat (CUSTODY_TIME_ZONE)."""
+    """The first time after `after`, in the time zone of the schedule."""
     asked = copy(times)
     asked.nowfun = lambda: after
     remaining: timedelta = asked.remaining_estimate(after)

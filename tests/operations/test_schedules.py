@@ -6,12 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery.schedules import crontab
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
+from config.beat import ConsoleScheduler
 from config.celery import app
 from operations.models import ScheduledJob
-from operations.selectors.schedules import jobs_missed, next_time
+from operations.selectors.schedules import jobs_missed, next_start, next_time, timed_jobs
 from operations.services.scheduled_jobs import scheduled_job_begin
+from operations.services.schedules import schedule_change, schedules_seed
 from operations.services.watch import missed_text
 
 NIGHTLY = "retention.purge_nightly"
@@ -30,7 +37,7 @@ def installed(text: str) -> None:
 
 
 def missed(now: str) -> list[str]:
-    return [job.name for job in jobs_missed(now=at(now))]
+    return [job.name for job in jobs_missed(now=at(now)) if job.name == NIGHTLY]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_a_job_that_never_began_counts_from_the_installation(db: None) -> None:
     installed("2026-11-22 15:00")
     assert missed("2026-11-23 03:30") == []
     assert missed("2026-11-23 04:01") == [NIGHTLY]
-    [job] = jobs_missed(now=at("2026-11-23 04:01"))
+    [job] = [job for job in jobs_missed(now=at("2026-11-23 04:01")) if job.name == NIGHTLY]
     assert job.last_started_at is None
     assert job.due_at == at("2026-11-23 03:00")
     assert missed_text(job) == f"{NIGHTLY} was due at 2026-11-23 03:00 and has never begun."
@@ -73,10 +80,70 @@ def test_a_job_that_begins_is_noted_by_the_database_s_clock(db: None) -> None:
     assert ScheduledJob.objects.get().last_started_at >= first
 
 
-def test_jobs_of_every_few_seconds_are_not_judged_here(db: None) -> None:
-    installed("2020-01-01 00:00")
-    seconds = {"sweep": {"task": "operations.run_sweep", "schedule": 10.0}}
-    assert jobs_missed(now=at("2026-11-23 12:00"), schedule=seconds) == []
+def test_only_jobs_with_a_time_of_day_are_rows(db: None) -> None:
+    timed = {name for name, entry in settings.CELERY_BEAT_SCHEDULE.items()
+             if isinstance(entry["schedule"], crontab)}  # fmt: skip
+    rows = PeriodicTask.objects.all()
+    assert {row.name for row in rows} == timed
+    assert "run-sweep" not in timed
+    assert all(row.description.endswith(".") for row in rows)
+
+
+def test_a_job_that_is_switched_off_is_not_missed(db: None) -> None:
+    installed("2026-01-01 00:00")
+    assert missed("2026-11-23 12:00")
+    PeriodicTask.objects.update(enabled=False)
+    assert missed("2026-11-23 12:00") == []
+    assert next_start(NIGHTLY) is None
+
+
+def test_another_time_is_kept_and_told_and_never_written_over(person: User) -> None:
+    task = PeriodicTask.objects.get(task=NIGHTLY)
+    schedule_change(
+        task=task,
+        times=CrontabSchedule(minute="30", hour="22", timezone="Europe/Zurich"),
+        enabled=True,
+        actor=person,
+        reason="the shop is open at three",
+    )
+    schedules_seed()
+    [job] = [job for job in timed_jobs() if job.task == NIGHTLY]
+    assert job.next_at(now=at("2026-11-23 12:00")) == at("2026-11-23 21:30")
+    assert next_start(NIGHTLY, now=at("2026-11-23 21:31")) == at("2026-11-24 21:30")
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (person, str(task.pk))
+    assert "the shop is open at three" in entry.change_message
+
+
+def test_a_time_that_was_changed_counts_from_then(person: User) -> None:
+    """Moved from the night to an hour of this morning, after that hour: nothing was missed."""
+    installed("2026-01-01 00:00")
+    now = timezone.now()
+    ScheduledJob.objects.create(name=NIGHTLY, last_started_at=now - timedelta(hours=20))
+    PeriodicTask.objects.exclude(task=NIGHTLY).update(enabled=False)
+    times = now - timedelta(hours=3)
+    schedule_change(
+        task=PeriodicTask.objects.get(task=NIGHTLY),
+        times=CrontabSchedule(minute=str(times.minute), hour=str(times.hour), timezone="UTC"),
+        enabled=True,
+        actor=person,
+        reason="earlier",
+    )
+    assert jobs_missed() == []
+    assert [job.name for job in jobs_missed(now=now + timedelta(hours=22, minutes=1))] == [NIGHTLY]
+
+
+def test_the_schedule_that_beat_reads_has_the_rows_and_the_chores(db: None) -> None:
+    PeriodicTask.objects.filter(task=NIGHTLY).update(enabled=False)
+    scheduler = ConsoleScheduler(app=app, lazy=False)
+    entries = scheduler.all_as_schedule()
+    assert {"heartbeat", "run-sweep", "alert-send"} <= set(entries)
+    assert "purge-nightly" not in entries
+    # A chore that was sent goes on from there, also when the rows are read again.
+    sent = scheduler.reserve(entries["heartbeat"])
+    assert scheduler.all_as_schedule()["heartbeat"] is sent
+    assert sent.total_run_count == 1
+    assert not scheduler._dirty
 
 
 @pytest.mark.parametrize(
