@@ -36,6 +36,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": "Operations",
             "items": [
                 _item("Runs", "play_circle", "operations_run", badge=_runs_waiting(request)),
+                _item("Schedules", "schedule", "django_celery_beat_periodictask"),
                 _item("Alerts", "notifications", "operations_alert", badge=_alerts_open(request)),
             ],
         },
@@ -50,7 +51,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(title: str, icon: str, model: str, *, badge: int = 0) -> dict[str, Any]:
-    app, _, name = model.partition("_")
+    app, _, name = model.rpartition("_")
     item: dict[str, Any] = {
         "title": title,
         "icon": icon,

@@ -5,15 +5,23 @@ from typing import ClassVar
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
+_SEES_TIMES = "django_celery_beat.view_periodictask"
+
 
 class OperationsConfig(AppConfig):
     name = "operations"
     verbose_name = "Operations"
     role_permissions: ClassVar[dict[str, list[str]]] = {
-        "officer": ["view_*", "approve_run"],
+        "officer": ["view_*", "approve_run", _SEES_TIMES],
         "support": ["view_run", "view_runevent"],
-        "operator": ["view_*", "control_run", "approve_run"],
-        "auditor": ["view_*"],
+        "operator": [
+            "view_*",
+            "control_run",
+            "approve_run",
+            _SEES_TIMES,
+            "django_celery_beat.change_periodictask",
+        ],
+        "auditor": ["view_*", _SEES_TIMES],
     }
 
     def ready(self) -> None:

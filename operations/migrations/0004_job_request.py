@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('job', models.CharField(help_text='The task: `retention.purge_nightly`.', max_length=200)),
                 ('requested_at', models.DateTimeField()),
-                ('requested_by', models.CharField(help_text='The database role.', max_length=63)),
+                ('requested_by', models.CharField(help_text='The database role, or console:NAME.', max_length=63)),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={

@@ -70,7 +70,7 @@ class JobRequest(models.Model):
 
     job = models.CharField(max_length=200, help_text="The task: `retention.purge_nightly`.")
     requested_at = models.DateTimeField()
-    requested_by = models.CharField(max_length=63, help_text="The database role.")
+    requested_by = models.CharField(max_length=63, help_text="The database role, or console:NAME.")
     started_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -11,6 +11,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
+from operations.models import JobRequest
 from operations.selectors.schedules import is_timed
 
 
@@ -51,6 +52,17 @@ def schedule_change(
         task.save()
         message = f"{before} became {_said(task)}. Reason: {reason}"
         LogEntry.objects.log_actions(actor.pk, [task], CHANGE, message, single_object=True)
+
+
+def schedule_start(*, task: PeriodicTask, actor: User, reason: str) -> None:
+    """Asks for a job now, beside its times; the next sweep starts it."""
+    with transaction.atomic():
+        JobRequest.objects.create(
+            job=task.task, requested_at=timezone.now(), requested_by=f"console:{actor}"[:63]
+        )
+        LogEntry.objects.log_actions(
+            actor.pk, [task], CHANGE, f"Started by hand. Reason: {reason}", single_object=True
+        )
 
 
 def _said(task: PeriodicTask) -> str:

@@ -14,14 +14,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
-from django.utils import timezone
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
+from django_celery_beat.models import PeriodicTask
 
 from operations.admin.run_decisions import DECISIONS
 from operations.models import Run, SigningKey
@@ -42,11 +35,7 @@ MODELS = {
     "retention_retentionpolicy": ALL,
     "auth_user": frozenset({"auditor"}),
     "auth_group": frozenset({"auditor"}),
-    "django_celery_beat_periodictask": NOBODY,
-    "django_celery_beat_clockedschedule": NOBODY,
-    "django_celery_beat_crontabschedule": NOBODY,
-    "django_celery_beat_solarschedule": NOBODY,
-    "django_celery_beat_intervalschedule": NOBODY,
+    "django_celery_beat_periodictask": WITHOUT_SUPPORT,
 }
 """Who may look at the objects."""
 
@@ -59,6 +48,8 @@ ACTS = {
     "operations_run_decide/resume": frozenset({"operator"}),
     "operations_run_decide/cancel": frozenset({"operator"}),
     "retention_retentionpolicy_run": frozenset({"operator"}),
+    "django_celery_beat_periodictask_time": frozenset({"operator"}),
+    "django_celery_beat_periodictask_start": frozenset({"operator"}),
 }
 FOR_ALL_WHO_SIGN_IN = {
     "index", "search", "logout", "password_change", "password_change_done", "jsi18n",
@@ -87,7 +78,7 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
         "retention_retentionpolicy": console.policy.pk,
         "auth_user": console.requester.pk,
         "auth_group": Group.objects.get(name="officer").pk,
-        **schedules(),
+        "django_celery_beat_periodictask": PeriodicTask.objects.get(name="purge-nightly").pk,
     }
     for name, route in patterns(list(admin.site.get_urls())):
         if name == "operations_run_decide":
@@ -105,18 +96,6 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
             pk = next((pk for model, pk in objects.items() if name.startswith(f"{model}_")), 1)
             path = re.sub(r"<(path:|int:)?\w*(id|pk)>", str(pk), route)
             yield name, "/admin/" + path.replace("<slug:form>", "pdf")
-
-
-def schedules() -> dict[str, int]:
-    every = IntervalSchedule.objects.create(every=1, period="days")
-    made = {
-        "periodictask": PeriodicTask.objects.create(name="x", task="x", interval=every),
-        "clockedschedule": ClockedSchedule.objects.create(clocked_time=timezone.now()),
-        "crontabschedule": CrontabSchedule.objects.create(),
-        "solarschedule": SolarSchedule.objects.create(event="dawn_civil", latitude=1, longitude=1),
-        "intervalschedule": every,
-    }
-    return {f"django_celery_beat_{name}": each.pk for name, each in made.items()}
 
 
 def status(response: Any) -> int:
