@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from config.dashboard_retention import retention_context
 from operations.admin.run_page import percent
 from operations.admin.run_presenting import kind_title
 from operations.admin.show import STATE_COLOURS, ago, duration, number, size, when
@@ -55,6 +56,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["certificates"] = [
             (each, when(each.issued_at)) for each in Certificate.objects.defer("body")[:SHOWN]
         ]
+    if sees("retention.view_retentionpolicy"):
+        context |= retention_context()
     if sees("retention.view_archive"):
         context["tiles"] = _tiles()
     return context

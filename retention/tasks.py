@@ -6,9 +6,10 @@ from celery import shared_task
 
 from operations.dispatch import wake
 from operations.services.actors import system_user
+from retention.services import measures
 from retention.services import purge_nightly as night
 
-__all__ = ["purge_nightly"]
+__all__ = ["measure_take", "purge_nightly"]
 
 
 @shared_task(name=night.PURGE_NIGHTLY)
@@ -16,3 +17,9 @@ def purge_nightly() -> None:
     """Every night: a purge by each policy. Two at once ask for the same runs."""
     for run_id in night.purge_nightly(requester=system_user("scheduler")):
         wake(run_id)
+
+
+@shared_task(name=measures.MEASURE_TAKE)
+def measure_take() -> None:
+    """Every morning: how large the tables are and what is still due, for the overview."""
+    measures.measure_take(nightly=True)

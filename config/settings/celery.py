@@ -79,4 +79,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "retention.purge_nightly",
         "schedule": crontab(hour=3, minute=0),
     },
+    "measure-daily": {
+        "task": "retention.measure_take",
+        "schedule": crontab(hour=6, minute=30),
+    },
 }

@@ -134,6 +134,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
         )
         return {
             "title": title(obj),
+            "original": title(obj),
             "task": obj,
             "badges": [badge("On", "success") if obj.enabled else badge("Off", "warning")],
             "facts": [
@@ -180,7 +181,7 @@ class _ScheduleView(ConfirmView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         self.title = f"{self.button}: {title(self.object)}"
-        return super().get_context_data(
+        context = super().get_context_data(
             **kwargs,
             facts_title="As it is now",
             facts=[
@@ -190,6 +191,7 @@ class _ScheduleView(ConfirmView):
             ],
             hidden={},
         )
+        return {**context, "original": title(self.object)}
 
 
 class ScheduleChangeView(_ScheduleView):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from celery.schedules import crontab
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -32,9 +32,6 @@ class TimedJob:
     last_started_at: datetime | None
     """None when it never began."""
 
-    def next_at(self, *, now: datetime | None = None) -> datetime:
-        return next_time(self.times, after=now or timezone.now())
-
 
 @dataclass(frozen=True)
 class MissedJob:
@@ -48,19 +45,23 @@ class MissedJob:
 
 def timed_jobs() -> list[TimedJob]:
     """The jobs that are switched on, by task; the times are those that people set."""
-    rows = PeriodicTask.objects.filter(enabled=True, crontab__isnull=False)
-    rows = rows.select_related("crontab").order_by("task", "name")
     started = dict(ScheduledJob.objects.values_list("name", "last_started_at"))
     return [
         TimedJob(row.task, row.crontab.schedule, row.start_time, started.get(row.task))
-        for row in rows
+        for row in _rows()
     ]
 
 
 def next_start(task: str, *, now: datetime | None = None) -> datetime | None:
     """When beat starts the task next; None when it is switched off."""
-    times = [job.next_at(now=now) for job in timed_jobs() if job.task == task]
+    moment = now or timezone.now()
+    times = [next_time(row.crontab.schedule, after=moment) for row in _rows().filter(task=task)]
     return min(times, default=None)
+
+
+def _rows() -> QuerySet[PeriodicTask]:
+    rows: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(enabled=True, crontab__isnull=False)
+    return rows.select_related("crontab").order_by("task", "name")
 
 
 def jobs_missed(*, now: datetime | None = None) -> list[MissedJob]:

@@ -16,7 +16,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from config.beat import ConsoleScheduler
 from config.celery import app
 from operations.models import ScheduledJob
-from operations.selectors.schedules import jobs_missed, next_start, next_time, timed_jobs
+from operations.selectors.schedules import jobs_missed, next_start, next_time
 from operations.services.scheduled_jobs import scheduled_job_begin
 from operations.services.schedules import schedule_change, schedules_seed
 from operations.services.watch import missed_text
@@ -107,8 +107,7 @@ def test_another_time_is_kept_and_told_and_never_written_over(person: User) -> N
         reason="the shop is open at three",
     )
     schedules_seed()
-    [job] = [job for job in timed_jobs() if job.task == NIGHTLY]
-    assert job.next_at(now=at("2026-11-23 12:00")) == at("2026-11-23 21:30")
+    assert next_start(NIGHTLY, now=at("2026-11-23 12:00")) == at("2026-11-23 21:30")
     assert next_start(NIGHTLY, now=at("2026-11-23 21:31")) == at("2026-11-24 21:30")
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (person, str(task.pk))
