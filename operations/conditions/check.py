@@ -27,7 +27,7 @@ from operations.conditions.nodes import (
 )
 from operations.conditions.render import Text, plain_text, render
 
-_NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
+NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
 _MOMENTS = frozenset({"date", "timestamp", "timestamptz"})
 _TIMES = re.compile(r"(date|time|timetz|timestamp|timestamptz)(\[\])?|(date|ts|tstz)(multi)?range")
 _MOVING = re.compile(r"now|today|tomorrow|yesterday", re.IGNORECASE)
@@ -84,7 +84,7 @@ def _value_misfit(value: Scalar, column: Column) -> str | None:
             return "only a boolean can be compared with true or false."
         case int() | Decimal() if type_ == "bool" and not isinstance(value, bool):
             return "compare it with true or false."
-        case int() | Decimal() if type_ not in _NUMBERS | {"bool"}:
+        case int() | Decimal() if type_ not in NUMBERS | {"bool"}:
             return "write the value in quotes."
         case str() if _TIMES.fullmatch(type_) and _MOVING.search(value):
             return "a fixed date or time, or now() with an interval, is needed."
