@@ -28,7 +28,7 @@ from operations.conditions.nodes import (
 from operations.conditions.render import Text, plain_text, render
 
 NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
-_MOMENTS = frozenset({"date", "timestamp", "timestamptz"})
+MOMENTS = frozenset({"date", "timestamp", "timestamptz"})
 _TIMES = re.compile(r"(date|time|timetz|timestamp|timestamptz)(\[\])?|(date|ts|tstz)(multi)?range")
 _MOVING = re.compile(r"now|today|tomorrow|yesterday", re.IGNORECASE)
 
@@ -78,7 +78,7 @@ def _misfit(comparison: Comparison, column: Column) -> str | None:
 def _value_misfit(value: Scalar, column: Column) -> str | None:
     type_ = column.base_type
     match value:
-        case Now() if type_ not in _MOMENTS:
+        case Now() if type_ not in MOMENTS:
             return "only a date or timestamp can be compared with now()."
         case bool() if type_ != "bool":
             return "only a boolean can be compared with true or false."
