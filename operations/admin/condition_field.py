@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from django import forms
@@ -44,7 +44,7 @@ class Given:
     """A condition as a person gave it, right or wrong."""
 
     mode: Mode = "none"
-    lines: Lines = Lines()
+    lines: Lines = field(default_factory=Lines)
     text: str = ""
 
     @classmethod
@@ -73,12 +73,11 @@ class ConditionWidget(forms.Widget):
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Given:
         mode = data.get(f"{name}-mode")
-        given = Given(
+        return Given(
             mode if mode in MODES else "none",
             _changed(_lines(data, name), data.get(f"{name}-more"), data.get(f"{name}-less")),
             str(data.get(f"{name}-text", "")),
         )
-        return given
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
         return f"{name}-mode" not in data

@@ -8,8 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import JSONObject
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString
@@ -27,7 +26,12 @@ from operations.admin.show import (
 )
 from operations.models import Run
 from operations.runs.states import RunState
-from retention.admin.policy_history import PolicyHistoryContext
+from retention.admin.policy_history import (
+    PolicyCompareView,
+    add_differences,
+    version_find,
+    version_page,
+)
 from retention.admin.policy_words import disposition, facts, sentence
 from retention.admin.purge_now import PurgeNowView
 from retention.models import Archive, RetentionPolicy
@@ -106,21 +110,21 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
         }
 
     def get_urls(self) -> list[URLPattern]:
+        def page(route: str, view: type[Any], name: str) -> URLPattern:
+            protected = self.admin_site.admin_view(view.as_view(model_admin=self))
+            made: URLPattern = path(route, protected, name=f"retention_retentionpolicy_{name}")
+            return made
+
         return [
-            path(
-                "<int:pk>/run/",
-                self.admin_site.admin_view(PurgeNowView.as_view(model_admin=self)),
-                name="retention_retentionpolicy_run",
-            ),
+            page("<int:pk>/run/", PurgeNowView, "run"),
+            page("<int:pk>/compare/", PolicyCompareView, "compare"),
             *super().get_urls(),
         ]
 
     # History: what each version said.
 
-    def get_historical_record_context_helper(
-        self, request: HttpRequest, historical_record: Any
-    ) -> PolicyHistoryContext:
-        return PolicyHistoryContext(self.model, historical_record)
+    def set_history_delta_changes(self, request: HttpRequest, records: Any, **_: Any) -> None:
+        add_differences(list(records))
 
     def history_form_view(
         self,
@@ -134,20 +138,10 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
             raise PermissionDenied
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if not (object_id.isdecimal() and version_id.isdecimal()):
-            raise Http404
-        version = get_object_or_404(
-            RetentionPolicy.history, id=int(object_id), history_id=int(version_id)
-        )
-        policy: RetentionPolicy = version.instance
+        record = version_find(object_id, version_id)
         return self.render_page(
             request,
-            policy,
+            record.instance,
             self.object_history_form_template,
-            {
-                "sentence": sentence(policy),
-                "facts": facts(policy),
-                "version": version,
-                "changed": when(version.history_date),
-            },
+            version_page(request, record),
         )

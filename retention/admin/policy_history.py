@@ -1,50 +1,94 @@
-"""What changed between two versions of a policy, in the words of its page."""
+"""The versions of a policy: what each said and changed, two of them side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from simple_history.template_utils import HistoricalRecordContextHelper
+from django import forms
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django.views.generic import TemplateView
+from unfold.views import UnfoldModelAdminViewMixin
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from operations.admin.show import NOTHING
-from operations.conditions.describe import describe
-from operations.conditions.structure import from_json
+from operations.admin.show import when
+from retention.admin.policy_diff import differences
+from retention.admin.policy_words import facts, sentence
 from retention.models import RetentionPolicy
 
-_LABELS = {
-    "keep_hours": "Kept for",
-    "age_column": "Counted from",
-    "keep_condition": "Kept while",
-    "archive_first": "Archived first",
-    "archive_days": "Archive kept for",
-    "soft_delete": "Soft deletion first",
-}
-_SILENT = {"updated_at", "version", "created_at"}
+
+def add_differences(records: Sequence[Any]) -> None:
+    """Gives each record, newest first, what it changed. The oldest begins with nothing."""
+    for record, before in zip(records, [*records[1:], None], strict=True):
+        old = before.instance if before is not None else None
+        record.differences = differences(old, record.instance) if old is not None else []
 
 
-class PolicyHistoryContext(HistoricalRecordContextHelper):
-    def context_for_delta_changes(self, delta: Any) -> list[dict[str, Any]]:
-        return [
-            {
-                "field": _LABELS.get(change.field)
-                or self.model._meta.get_field(change.field).verbose_name.capitalize(),
-                "old": shown(change.field, change.old),
-                "new": shown(change.field, change.new),
-            }
-            for change in delta.changes
-            if change.field not in _SILENT
-        ]
+def version_find(policy_id: str, version_id: str) -> Any:
+    """The record in the history. Raises Http404."""
+    if not (policy_id.isdecimal() and version_id.isdecimal()):
+        raise Http404
+    return get_object_or_404(
+        RetentionPolicy.history.select_related("history_user"),
+        id=int(policy_id),
+        history_id=int(version_id),
+    )
 
 
-def shown(field: str, value: Any) -> str:
-    """A field's value as the page of the policy words it."""
-    worded = {
-        "keep_hours": lambda: RetentionPolicy(keep_hours=value).term,
-        "archive_days": lambda: "for ever" if value is None else f"{value:,} days",
-        "keep_condition": lambda: describe(from_json(value)) if value else NOTHING,
+def version_words(record: Any) -> str:
+    """`version 3, 25 Nov 2026, by officer`."""
+    by = f", by {record.history_user}" if record.history_user else ""
+    return f"version {record.version}, {record.history_date:%-d %b %Y %H:%M}{by}"
+
+
+class CompareForm(forms.Form):
+    old = forms.ChoiceField(label="From", widget=UnfoldAdminSelectWidget)
+    new = forms.ChoiceField(label="To", widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, records: Sequence[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(str(record.pk), version_words(record).capitalize()) for record in records]
+        for field in ("old", "new"):
+            self.fields[field].choices = choices  # type: ignore[attr-defined]
+
+
+class PolicyCompareView(UnfoldModelAdminViewMixin, TemplateView):
+    """Two versions of a policy, chosen by those who look."""
+
+    template_name = "retention/policy_compare.html"
+    raise_exception = True
+    title = "Compare versions"
+
+    def has_permission(self) -> bool:
+        return bool(self.model_admin.has_view_permission(self.request))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        policy = get_object_or_404(RetentionPolicy, pk=self.kwargs["pk"])
+        records = list(policy.history.select_related("history_user"))
+        if not records:
+            raise Http404
+        by_id = {str(record.pk): record for record in records}
+        newest, before = records[0], records[min(1, len(records) - 1)]
+        old = by_id.get(self.request.GET.get("old", ""), before)
+        new = by_id.get(self.request.GET.get("new", ""), newest)
+        return super().get_context_data(
+            **kwargs,
+            opts=self.model_admin.opts,
+            original=policy,
+            form=CompareForm(initial={"old": str(old.pk), "new": str(new.pk)}, records=records),
+            old=version_words(old),
+            new=version_words(new),
+            changes=differences(old.instance, new.instance),
+        )
+
+
+def version_page(request: HttpRequest, record: Any) -> dict[str, Any]:
+    """The context of `policy_version.html`: how the policy stood then."""
+    policy: RetentionPolicy = record.instance
+    return {
+        "sentence": sentence(policy),
+        "facts": facts(policy),
+        "version": record,
+        "changed": when(record.history_date),
     }
-    if field in worded:
-        return worded[field]()
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return NOTHING if value in (None, "") else str(value)

@@ -39,7 +39,7 @@ MODELS = {
 }
 """Who may look at the objects."""
 
-LOOKING = ("changelist", "change", "history", "simple_history", "progress", "file")
+LOOKING = ("changelist", "change", "history", "simple_history", "compare", "progress", "file")
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
     "operations_run_decide/approve": frozenset({"officer", "operator"}),

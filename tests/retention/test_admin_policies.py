@@ -152,8 +152,7 @@ def test_every_version_says_what_changed_by_whom_and_why(operator: Client) -> No
         "Version 2",
         "by officer",
         "The regulator asked",
-        "<del>365 days</del>",
-        "<ins>60 days</ins>",
+        "<dt>Kept for</dt><dd><del>365</del> <ins>60</ins> days</dd>",
         "<ins>read_at IS NULL</ins>",
         "Version 1",
     ):
@@ -161,6 +160,21 @@ def test_every_version_says_what_changed_by_whom_and_why(operator: Client) -> No
     first = policy.history.earliest()
     address = reverse("admin:retention_retentionpolicy_simple_history", args=[policy.pk, first.pk])
     assert "kept for 365 days" in operator.get(address).text
+
+
+def test_any_two_versions_are_compared_word_by_word(operator: Client) -> None:
+    policy = make_policy(legal_basis="Books are kept for ten years by law.")
+    for basis in ("Books are kept for <ten> years by law.", "Books are kept for eight years."):
+        policy.legal_basis, policy.version = basis, policy.version + 1
+        policy.save()
+    _, _, first = policy.history.all()
+    address = reverse("admin:retention_retentionpolicy_compare", args=[policy.pk])
+    last_change = operator.get(address).text
+    assert "kept for <del>&lt;ten&gt;</del> <ins>eight</ins> years" in last_change
+    whole_change = operator.get(address, {"old": first.pk}).text
+    assert "kept for <del>ten</del> <ins>eight</ins> years<del> by law</del>." in whole_change
+    nothing = operator.get(address, {"old": first.pk, "new": first.pk}).text
+    assert "Nothing: both say the same." in nothing
 
 
 def test_an_old_version_cannot_be_put_back_by_posting_to_its_page() -> None:

@@ -24,7 +24,9 @@ function setUp(box) {
             group.querySelector("[data-number]").textContent = g + 1;
             group.querySelector("[data-more]").value = g;
             const lines = all(group, "[data-line]");
+            // One line has a NOT of its own.
             group.classList.toggle("c-one-line", lines.length === 1);
+            if (lines.length === 1) group.querySelector('.c-group-head [data-key="not"]').checked = false;
             for (const each of all(group.querySelector(".c-group-head"), "[data-key]")) each.name = `${prefix}-${g}-${each.dataset.key}`;
             lines.forEach((line, n) => {
                 line.setAttribute("aria-label", `Group ${g + 1}, line ${n + 1}`);
