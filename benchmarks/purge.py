@@ -9,6 +9,7 @@ not, and counts, plans, reads its archive back and signs a certificate within th
     python benchmarks/purge.py --json           a list of {case, seconds, ratio, peak_mib, ...}
     python benchmarks/purge.py --scale 0.1      a tenth of the rows
     python benchmarks/purge.py --memory         the purge's memory at 1 and at 10 million rows
+    python benchmarks/purge.py --policies       40 policies over 40 tables, by 1, 2 and 4 workers
 
 Every case runs in a process of its own on a fresh copy of the same database, after a checkpoint;
 each round runs all cases once. Seconds are medians of the rounds; a ratio is the median of a
@@ -33,6 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import purge_policies
 from benchmarks.purge_cases import CASES
 from benchmarks.purge_events import Databases, LongestLock
 
@@ -57,6 +59,8 @@ def main() -> int:
         try:
             if options.memory:
                 rows = _memory(databases, folder, options)
+            elif options.policies:
+                rows = _policies(databases, folder, options)
             else:
                 rows = _rounds(databases, folder, options, cases)
         finally:
@@ -76,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--memory", action="store_true", help="memory at scale 1 and 10 instead")
+    parser.add_argument("--policies", action="store_true", help="a night of 40 policies instead")
     parser.add_argument("--cases", nargs="+", metavar="CASE", choices=CASES, help="only these")
     parser.add_argument(
         "--index", choices=("no", "yes", "both"), default="both", help="on the age column"
@@ -123,13 +128,43 @@ def _rounds(
     return [_row(key, measured) for key in measured]
 
 
-def _run(databases: Databases, folder: Path, case: str, template: str, expected: int) -> Measured:
+def _policies(
+    databases: Databases, folder: Path, options: argparse.Namespace
+) -> list[dict[str, object]]:
+    rows = int(purge_policies.ROWS * options.scale)
+    _say(f"loading {purge_policies.TABLES} tables of {rows:,} events ...")
+    databases.template(
+        "policies",
+        rows=rows,
+        index=False,
+        environment=_environment(folder),
+        more=purge_policies.MAKE_TABLES,
+    )
+    expected = purge_policies.TABLES * (rows // 2)
+    measured: dict[tuple[str, bool], list[Measured]] = defaultdict(list)
+    for turn in range(options.rounds):
+        for case in purge_policies.CASES:
+            found = _run(databases, folder, case, "policies", expected, program="purge_policies.py")
+            measured[case, False].append(found)
+            _say(f"round {turn + 1}: {case}: {found.seconds:.2f} s")
+    return [_row(key, measured, floor=purge_policies.FLOOR) for key in measured]
+
+
+def _run(
+    databases: Databases,
+    folder: Path,
+    case: str,
+    template: str,
+    expected: int,
+    *,
+    program: str = "purge_cases.py",
+) -> Measured:
     with (
         databases.copy(template) as (database, url),
         tempfile.TemporaryDirectory(dir=folder) as files,
     ):
         environment = {**_environment(Path(files)), "DATABASE_URL": url}
-        command = [sys.executable, ROOT / "benchmarks" / "purge_cases.py", case, files]
+        command = [sys.executable, ROOT / "benchmarks" / program, case, files]
         with LongestLock(databases.url, database) as lock:
             answer = subprocess.run(
                 command, env=environment, check=False, capture_output=True, text=True
@@ -166,11 +201,11 @@ def _memory(
 
 
 def _row(
-    key: tuple[str, bool], measured: dict[tuple[str, bool], list[Measured]]
+    key: tuple[str, bool], measured: dict[tuple[str, bool], list[Measured]], floor: str = ""
 ) -> dict[str, object]:
     case, index = key
     runs = measured[key]
-    floors = measured.get((FLOORS.get(case, DELETE), index), [])
+    floors = measured.get((floor or FLOORS.get(case, DELETE), index), [])
     ratios = [a.seconds / b.seconds for a, b in zip(runs, floors, strict=False)]
     return {
         "case": f"{case}{_suffix(index)}",

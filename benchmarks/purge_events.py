@@ -63,8 +63,10 @@ class Databases:
     def address(self, name: str) -> str:
         return make_conninfo(self.url, dbname=f"{self.mark}_{name}")
 
-    def template(self, name: str, *, rows: int, index: bool, environment: dict[str, str]) -> None:
-        """A migrated console and `rows` events, half of them expired."""
+    def template(
+        self, name: str, *, rows: int, index: bool, environment: dict[str, str], more: str = ""
+    ) -> None:
+        """A migrated console and `rows` events, half of them expired; then `more` SQL."""
         self._create(name)
         subprocess.run(
             [sys.executable, ROOT / "manage.py", "migrate", "--verbosity", "0"],
@@ -86,7 +88,8 @@ class Databases:
                 )
             if index:
                 session.execute("CREATE INDEX ON bench.events (created_at)")
-            session.execute("VACUUM (ANALYZE) bench.events")
+            session.execute(more)
+            session.execute("VACUUM (ANALYZE)")
 
     @contextmanager
     def copy(self, template: str) -> Iterator[tuple[str, str]]:
