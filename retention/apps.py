@@ -9,12 +9,23 @@ class RetentionConfig(AppConfig):
     name = "retention"
     verbose_name = "Retention"
     role_permissions: ClassVar[dict[str, list[str]]] = {
-        "officer": ["view_*"],
-        "support": ["view_retentionpolicy", "view_archive", "view_archivepart"],
+        "officer": ["view_*", "place_legalhold", "release_legalhold"],
+        "support": [
+            "view_retentionpolicy",
+            "view_archive",
+            "view_archivepart",
+            "view_legalhold",
+            "view_holdscope",
+            "view_heldrow",
+        ],
         "operator": ["view_*"],
         "auditor": ["view_*"],
     }
 
     def ready(self) -> None:
         # Registers the kinds of run.
+        from operations import vetoes
+        from retention.selectors.holds import VETO, HoldVeto
         from retention.services import archive_restore, purge  # noqa: F401
+
+        vetoes.register(VETO, HoldVeto())

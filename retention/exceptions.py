@@ -17,6 +17,14 @@ class PurgeRefused(Refused):
     """The table cannot be purged safely as things are."""
 
 
+class NoSuchHold(UsageError):
+    """No hold was ever placed for this case."""
+
+
+class HoldRefused(Refused):
+    """The hold cannot be placed so, or not be released by this person."""
+
+
 class NoSuchArchive(UsageError):
     """No archive has this name."""
 

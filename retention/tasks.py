@@ -6,10 +6,11 @@ from celery import shared_task
 
 from operations.dispatch import wake
 from operations.services.actors import system_user
+from retention.services import hold_watch as watch
 from retention.services import measures
 from retention.services import purge_nightly as night
 
-__all__ = ["measure_take", "purge_nightly"]
+__all__ = ["hold_watch", "measure_take", "purge_nightly"]
 
 
 @shared_task(name=night.PURGE_NIGHTLY)
@@ -23,3 +24,9 @@ def purge_nightly() -> None:
 def measure_take() -> None:
     """Every morning: how large the tables are and what is still due, for the overview."""
     measures.measure_take(nightly=True)
+
+
+@shared_task(name=watch.HOLD_WATCH)
+def hold_watch() -> None:
+    """Every night: holds that are due for review, or that do not fit their table any more."""
+    watch.hold_watch()

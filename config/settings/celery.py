@@ -83,4 +83,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "retention.measure_take",
         "schedule": crontab(hour=6, minute=30),
     },
+    "hold-watch": {
+        "task": "retention.hold_watch",
+        "schedule": crontab(hour=2, minute=30),
+    },
 }

@@ -37,6 +37,7 @@ from operations.services.runs import (
     transition,
 )
 from operations.session import set_local
+from operations.vetoes import Vetoed
 
 STEP_BUDGET = 1.7
 """Seconds after which the server ends a step that is not over, however its worker fares. A
@@ -115,7 +116,7 @@ def _failed(run: Run, error: Exception) -> Run:
     if not isinstance(error, CustodyError):
         log.error("run %s failed", run.pk, exc_info=error)
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, PlanOutdated):
+    if isinstance(error, PlanOutdated | Vetoed):
         with transaction.atomic(using=run.database):
             run = lease_check(run_id=run.pk, fence=run.fence)
             run.error = text

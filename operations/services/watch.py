@@ -28,7 +28,7 @@ def watch(*, now: datetime | None = None) -> None:
 
 MISSED_REMEDY = (
     "Keep beat and a worker running (manage.py serve, or celery -A config.celery beat and worker); "
-    "the next start clears this. To do its work now: manage.py purge_run"
+    "the next start clears this. It can be started by hand under Schedules, too."
 )
 
 

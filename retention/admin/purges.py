@@ -60,6 +60,10 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
         Fact("Kept while", code(plan["keep_while"]) if plan.get("keep_while") else "no condition"),
         Fact("In SQL", format_html('<code class="c-sql">{}</code>', predicate(plan))),
         *(Fact(title, number(plan[key]), hint) for key, title, hint in _KEPT if plan.get(key)),
+        *(
+            Fact(f"Hold {each['hold']}", number(each["rows"]), "rows that would be due without it")
+            for each in plan.get("held_by", [])
+        ),
         Fact(
             "Policy",
             f"{plan.get('policy', NOTHING)}, version {plan.get('policy_version', NOTHING)}",

@@ -72,6 +72,13 @@ class HoldScope(models.Model):
     condition = models.JSONField(
         null=True, blank=True, help_text="Rows for which this holds, or is NULL, are held."
     )
+    table_oid = models.BigIntegerField(
+        null=True, blank=True, help_text="Of the table, which may get another name."
+    )
+    shape = models.JSONField(
+        default=dict,
+        help_text="The key, and the types of the condition's columns, when it was placed.",
+    )
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )

@@ -19,6 +19,7 @@ from operations.services.certificates import certificate_issue
 from operations.storage import Storage, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
+from retention.selectors.hold_counts import holds_honoured
 
 READERS = 2
 """Parts that are read back at a time."""
@@ -181,6 +182,7 @@ def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]
             )
             if run.plan.get(key) is not None
         },
+        "holds_honoured": holds_honoured(run),
         "copies_that_remain": list(REMAINING_COPIES),
     }
     if archive is not None:

@@ -28,6 +28,7 @@ from retention.selectors.due import (
     expired,
     not_referenced,
 )
+from retention.selectors.hold_counts import held_by
 from retention.services.layout import fingerprint
 
 COUNT_SECONDS = 10
@@ -66,6 +67,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "disposition": _disposition(policy),
         "walk": walk.to_json(),
         **counts,
+        "held_by": held_by(rows, using=using),
     }
     most = recent_maximum(kind="purge", subject=policy.name)
     parameters = {

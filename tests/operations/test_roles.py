@@ -24,6 +24,7 @@ def test_a_fresh_console_has_the_four_roles() -> None:
 def test_an_officer_sees_and_approves_and_cannot_control() -> None:
     assert "operations.approve_run" in held("officer")
     assert "retention.view_retentionpolicy" in held("officer")
+    assert {"retention.place_legalhold", "retention.release_legalhold"} <= held("officer")
     assert "operations.control_run" not in held("officer")
 
 
@@ -31,13 +32,16 @@ def test_an_operator_controls_and_approves() -> None:
     assert {"operations.control_run", "operations.approve_run"} <= held("operator")
 
 
-def test_support_sees_runs_policies_and_archives_only() -> None:
+def test_support_sees_runs_policies_archives_and_holds_only() -> None:
     assert held("support") == {
         "operations.view_run",
         "operations.view_runevent",
         "retention.view_retentionpolicy",
         "retention.view_archive",
         "retention.view_archivepart",
+        "retention.view_legalhold",
+        "retention.view_holdscope",
+        "retention.view_heldrow",
     }
 
 

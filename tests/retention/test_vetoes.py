@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from psycopg import sql
 
 from operations import vetoes
-from operations.catalogue.types import Table
+from operations.catalogue.types import Table, TableName
 from operations.models import Run
 from operations.vetoes import Protection
 from retention.services.purge_start import purge_preview, purge_run
@@ -22,7 +22,7 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 
 
 class Holds:
-    """Legal holds, as the app that brings them will register them."""
+    """A source of vetoes beside the legal holds."""
 
     def __init__(self) -> None:
         self.placed: list[Protection] = []
@@ -31,13 +31,16 @@ class Holds:
         if str(table.name) == "app.events":
             yield from self.placed
 
+    def holders(self, name: TableName, *, using: str) -> Iterator[str]:
+        return iter(())
+
 
 @pytest.fixture
 def holds() -> Iterator[Holds]:
     made = Holds()
-    vetoes.register("holds", made)
+    vetoes.register("test", made)
     yield made
-    vetoes.unregister("holds")
+    vetoes.unregister("test")
 
 
 def condition(text: str) -> sql.SQL:
@@ -110,11 +113,11 @@ def test_a_hold_placed_during_a_run_holds_from_the_next_batch(
     assert answer.run is not None
     assert 100 < answer.run.done < 600
     assert live() == under_hold[0], "not one row went after the hold was placed"
-    assert_whole(before, complete=not whole)
+    assert_whole(before)
     if whole:
-        assert answer.run.state == "failed"
+        assert answer.run.state == "cancelled"
         assert "protected as a whole by hold 9" in answer.run.error
-        # Lifted, the same run goes on.
+        # Lifted, a new run does the rest.
         holds.placed = []
-        assert ran(purge_run(policy=policy, requester=person)).pk == answer.run.pk
+        ran(purge_run(policy=policy, requester=person))
         assert_whole(before)
