@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from config.env import VAR, env
 
 CUSTODY_VAR = VAR
 CUSTODY_STORAGE = Path(env.str("CUSTODY_STORAGE", default=str(VAR / "storage"))).absolute()
+CUSTODY_OBJECT_LOCK: str = env.str("CUSTODY_OBJECT_LOCK", default="off").lower()
+if CUSTODY_OBJECT_LOCK not in ("off", "governance", "compliance"):
+    # Anything else must not pass for off.
+    raise ImproperlyConfigured("CUSTODY_OBJECT_LOCK is compliance, governance or off.")
+CUSTODY_ARCHIVE_RECIPIENTS: list[str] = env.list("CUSTODY_ARCHIVE_RECIPIENTS", default=[])
+CUSTODY_ARCHIVE_IDENTITY: str = env.str("CUSTODY_ARCHIVE_IDENTITY", default="")
 CUSTODY_KEYS = Path(env.str("CUSTODY_KEYS", default=str(VAR / "keys"))).absolute()
 CUSTODY_ALERT_EMAILS: list[str] = env.list("CUSTODY_ALERT_EMAILS", default=[])
 CUSTODY_ORGANISATION: str = env.str("CUSTODY_ORGANISATION", default="")

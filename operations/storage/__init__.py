@@ -14,19 +14,34 @@ from pathlib import Path
 
 from django.conf import settings
 
-from operations.storage.errors import StorageError, StorageExists, StorageFull, StorageMissing
+from operations.storage.errors import (
+    LockRefused,
+    StorageError,
+    StorageExists,
+    StorageFull,
+    StorageLocked,
+    StorageMissing,
+)
 from operations.storage.folder import FolderStorage
 from operations.storage.protocol import Draft, Storage
 
 __all__ = [
     "Draft",
+    "LockRefused",
     "Storage",
     "StorageError",
     "StorageExists",
     "StorageFull",
+    "StorageLocked",
     "StorageMissing",
+    "lock_wanted",
     "storage",
 ]
+
+
+def lock_wanted() -> bool:
+    """Whether files that have a term are to be locked for it."""
+    return bool(settings.CUSTODY_OBJECT_LOCK != "off")
 
 
 def storage() -> Storage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from operations.exceptions import CustodyError
 
@@ -23,6 +24,18 @@ class StorageMissing(StorageError):
 
 class StorageExists(StorageError):
     """The name is taken, and nothing is ever overwritten."""
+
+
+class StorageLocked(StorageError):
+    """The storage itself refuses to delete the file, until a moment that is not here yet."""
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class LockRefused(StorageError):
+    """A lock was wanted and does not hold: what it was to protect is not to be relied on."""
 
 
 @contextmanager

@@ -8,11 +8,12 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from operations.storage import paths
-from operations.storage.errors import StorageError, explain, explained
+from operations.storage.errors import LockRefused, StorageError, explain, explained
 from operations.storage.folder_draft import FolderDraft, fsync_folder
 from operations.storage.protocol import Draft
 
@@ -24,8 +25,10 @@ class FolderStorage:
         self.root = root
         self._durable_folders: set[Path] = set()
 
-    def draft(self, path: str, *, tag: str = "") -> FolderDraft:
+    def draft(self, path: str, *, tag: str = "", lock_until: datetime | None = None) -> FolderDraft:
         paths.check_path(path)
+        if lock_until is not None:
+            self.check_lock()
         name = paths.draft_name(path, tag or secrets.token_hex(8))
         target = self.root / path
         with explained("write", target):
@@ -77,6 +80,20 @@ class FolderStorage:
             raise StorageError(f"{name!r} is not the name of a draft: take it from `list_drafts`.")
         paths.check_path(target)
         self._remove(self.root / name)
+
+    def locked_until(self, path: str) -> datetime | None:
+        self.size(path)
+        return None
+
+    def lock(self, path: str, until: datetime) -> None:
+        self.check_lock()
+
+    def check_lock(self) -> None:
+        raise LockRefused(
+            f"Files in the folder {self.root} cannot be locked: whoever may write there may delete "
+            "them. Let CUSTODY_STORAGE name an S3 bucket with object lock, or set "
+            "CUSTODY_OBJECT_LOCK=off."
+        )
 
     def location(self, path: str) -> str:
         return str(self.root / paths.check_path(path) if path else self.root)

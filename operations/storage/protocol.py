@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import BinaryIO, Protocol
 
 
@@ -34,6 +35,8 @@ class Draft(Protocol):
 
         Raises:
             StorageExists: the path is taken. Nothing was overwritten.
+            LockRefused: the file is not locked as it was to be. The path is free again, unless
+                what stands there cannot be removed.
             StorageError: it may not be durable. The path is free again.
         """
 
@@ -47,14 +50,19 @@ class Storage(Protocol):
     Every method raises StorageError, whose text is one line that says what to do.
     """
 
-    def draft(self, path: str, *, tag: str = "") -> Draft:
+    def draft(self, path: str, *, tag: str = "", lock_until: datetime | None = None) -> Draft:
         """Begins the file `path`. `tag` (letters, digits, `-`, `_`) marks whose draft it is.
 
         Two drafts of one path need two tags: give each attempt its own, such as the run's fence.
         Without one, a tag is made up.
 
+        Args:
+            lock_until: until then the file cannot be deleted, by us or by anybody. The lock is put
+                with the file and read back before `commit` returns.
+
         Raises:
             StorageExists: the path, or the draft with this tag, is there already.
+            LockRefused: nothing can be locked here.
         """
 
     def commit_all(self, drafts: Sequence[Draft]) -> None:
@@ -82,10 +90,31 @@ class Storage(Protocol):
         """Names of the drafts of paths that begin with `prefix`, sorted."""
 
     def delete(self, path: str) -> None:
-        """Removes the file, durably. A missing one is fine."""
+        """Removes the file, durably, and every version of it. A missing one is fine.
+
+        Raises:
+            StorageLocked: until when. The file is still there, whole.
+        """
 
     def delete_draft(self, name: str) -> None:
         """Removes a draft that some process left behind. A missing one is fine."""
+
+    def locked_until(self, path: str) -> datetime | None:
+        """Until when the storage refuses to delete the file; None when it is not locked.
+
+        Raises StorageMissing when there is no such file.
+        """
+
+    def lock(self, path: str, until: datetime) -> None:
+        """Locks the file until then, or leaves it locked for longer; reads the lock back.
+
+        Raises:
+            LockRefused: the lock does not hold.
+            StorageMissing: there is no such file.
+        """
+
+    def check_lock(self) -> None:
+        """Raises LockRefused, with the remedy, when files cannot be locked here."""
 
     def location(self, path: str) -> str:
         """Where a person finds the file."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from functools import cached_property
 from typing import Any
 
 from operations.batches.walk import Window
 from operations.catalogue.types import Table
 from operations.models import Run
-from operations.storage import Storage
+from operations.storage import Storage, StorageLocked
 from retention.models import Archive, ArchivePart
 from retention.services.layout import layout
 from retention.services.part_writer import PartWriter
+from retention.services.protection import Protection, protection_of
+
+logger = logging.getLogger(__name__)
 
 
 def archive_name(run: Run) -> str:
@@ -32,10 +37,19 @@ class ArchiveWriter:
         self._parameters: dict[str, Any] = run.parameters
         self.name = archive_name(run)
         self.folder = f"archives/{self.name}"
+        self._run = run
+
+    @cached_property
+    def protection(self) -> Protection:
+        """Asked when the first file is written: a run can be cancelled whatever the settings say.
+
+        Raises RecipientUnusable.
+        """
+        return protection_of(self._run)
 
     def file(self, number: int, fence: int, attempt: int) -> str:
         """A name that no other attempt of any worker has."""
-        return f"{self.folder}/part-{number:06d}-{fence}.{attempt}.csv.zst"
+        return f"{self.folder}/part-{number:06d}-{fence}.{attempt}{self.protection.suffix}"
 
     def add(
         self, writer: PartWriter, *, table: Table, number: int, window: Window, rows: int
@@ -53,7 +67,8 @@ class ArchiveWriter:
                 "schema_name": table.name.schema,
                 "table_name": table.name.name,
                 "folder": self.folder,
-                "layout": layout(table),
+                "layout": {**layout(table), **self.protection.layout()},
+                "recipients": list(self.protection.recipients),
             },
         )
         leaf = window.leaf
@@ -91,4 +106,9 @@ class ArchiveWriter:
         )
         for file in storage.list(folder):
             if file.removesuffix(".json") not in known:
-                storage.delete(file)
+                try:
+                    storage.delete(file)
+                except StorageLocked as error:
+                    # Its rows are live, or in the part that was written after it. It goes when the
+                    # archive goes.
+                    logger.warning("What a killed attempt left stays: %s", error)

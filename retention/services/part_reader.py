@@ -1,5 +1,8 @@
 """Reads one part of an archive back, piece by piece: a part may be larger than the memory.
 
+An encrypted part needs an identity that opens it (operations/encryption); its stored bytes can be
+compared without one.
+
 Only the ends of records are found here. The values in them are read by PostgreSQL: Python's csv
 module takes NULL and the empty string for the same.
 """
@@ -10,11 +13,18 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import zstandard
 
+from operations.encryption import (
+    CiphertextUnusable,
+    Reading,
+    decrypted,
+    identities_needed,
+)
 from operations.storage import Storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import ArchivePart
@@ -25,17 +35,25 @@ _LONGEST_HEAD = 1 << 22
 
 
 @dataclass(frozen=True)
-class PartFacts:
-    """What a part was found to be."""
+class Content:
+    """What a part unpacks to."""
 
-    bytes: int
-    """As stored, compressed."""
-    sha256: str
-    """Of the file as stored."""
     plain_bytes: int
     records: int
     """Rows; the header is not one."""
     header: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What a part was found to be."""
+
+    bytes: int
+    """As stored: compressed, and encrypted where that is wanted."""
+    sha256: str
+    """Of the file as stored."""
+    content: Content | None = None
+    """None when it was not unpacked."""
 
 
 class PartReader:
@@ -52,36 +70,48 @@ class PartReader:
 
         Raises:
             StorageError: the file is missing or cannot be read.
-            ArchiveDamaged: it is not zstd data.
+            IdentityNeeded: it is encrypted, and no identity is at hand.
+            ArchiveDamaged: it cannot be decrypted, or is not zstd data.
         """
+        encrypted = self._file.endswith(".age")
+        held = identities_needed() if encrypted else ()
         with self._store.open(self._file) as file:
-            self._stored = _HashingFile(file)
-            unpacker = zstandard.ZstdDecompressor()
+            self._stored = stored = _HashingFile(file)
             try:
-                for block in unpacker.read_to_iter(
-                    cast("BinaryIO", self._stored), read_size=_READ, write_size=_UNPACKED
-                ):
-                    self._plain_bytes += len(block)
-                    self._counter.feed(block)
-                    yield block
+                if encrypted:
+                    with closing(decrypted(stored, held)) as pieces:
+                        yield from self._unpacked(Reading(pieces))
+                else:
+                    yield from self._unpacked(stored)
             except zstandard.ZstdError as error:
                 raise ArchiveDamaged(f"{self._file} cannot be unpacked: {error}") from error
-            self._stored.drain()
+            except CiphertextUnusable as error:
+                raise ArchiveDamaged(f"{self._file} cannot be decrypted: {error}") from error
+            stored.drain()
+
+    def _unpacked(self, packed: Reading | _HashingFile) -> Iterator[bytes]:
+        unpacker = zstandard.ZstdDecompressor()
+        for block in unpacker.read_to_iter(
+            cast("BinaryIO", packed), read_size=_READ, write_size=_UNPACKED
+        ):
+            self._plain_bytes += len(block)
+            self._counter.feed(block)
+            yield block
+        while packed.read(_READ):
+            # What follows the last row is read too, so that it is hashed and authenticated.
+            pass
 
     def facts(self) -> PartFacts:
         """Only after `blocks` came to its end."""
         assert self._stored is not None
-        return PartFacts(
-            self._stored.bytes,
-            self._stored.digest.hexdigest(),
-            self._plain_bytes,
-            max(self._counter.records - 1, 0),
-            _names(self._counter.head),
+        content = Content(
+            self._plain_bytes, max(self._counter.records - 1, 0), _names(self._counter.head)
         )
+        return PartFacts(self._stored.bytes, self._stored.digest.hexdigest(), content)
 
 
 def part_measure(store: Storage, file: str, *, unpack: bool = True) -> PartFacts:
-    """Reads the whole part. Raises StorageError, ArchiveDamaged.
+    """Reads the whole part. Raises StorageError; ArchiveDamaged, IdentityNeeded when unpacking.
 
     Args:
         unpack: without it only the stored bytes are looked at.
@@ -94,7 +124,7 @@ def part_measure(store: Storage, file: str, *, unpack: bool = True) -> PartFacts
     with store.open(file) as opened:
         stored = _HashingFile(opened)
         stored.drain()
-    return PartFacts(stored.bytes, stored.digest.hexdigest(), 0, 0, ())
+    return PartFacts(stored.bytes, stored.digest.hexdigest())
 
 
 def part_differences(part: ArchivePart, found: PartFacts) -> list[str]:
@@ -105,6 +135,11 @@ def part_differences(part: ArchivePart, found: PartFacts) -> list[str]:
     wrong = []
     if found.bytes != part.bytes:
         wrong.append(f"has another size than the database says{_in_place(found.bytes, part.bytes)}")
+    return wrong if found.content is None else wrong + _content_differences(part, found.content)
+
+
+def _content_differences(part: ArchivePart, found: Content) -> list[str]:
+    wrong = []
     if found.plain_bytes != part.plain_bytes:
         counts = _in_place(found.plain_bytes, part.plain_bytes)
         wrong.append(f"unpacks to another number of bytes{counts}")

@@ -1,4 +1,4 @@
-"""Writes one part of an archive beside the reading of its rows: compress, hash, make durable.
+"""Writes one part of an archive beside the reading of its rows: compress, encrypt, hash, keep.
 
 The reader holds row locks while it waits, so it never waits longer than its deadline: storage that
 hangs costs the step, not the application's writers. A part that lands after its step was given up
@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import zstandard
 
+from operations.encryption import encrypt
 from operations.runs.kinds import StepStalled
-from operations.storage import Draft, Storage
+from operations.storage import Draft, Storage, StorageLocked
+from retention.services.protection import Protection
+
+logger = logging.getLogger(__name__)
 
 _QUEUED = 32
 LEVEL = 3
@@ -41,9 +47,11 @@ class WrittenPart:
 class PartWriter:
     """One attempt at one part. `deadline` is on `time.monotonic()`'s clock."""
 
-    def __init__(self, storage: Storage, file: str, *, deadline: float) -> None:
+    def __init__(
+        self, storage: Storage, file: str, *, deadline: float, protection: Protection
+    ) -> None:
         self.file, self.sidecar = file, f"{file}.json"
-        self._storage, self._deadline = storage, deadline
+        self._storage, self._deadline, self._protection = storage, deadline, protection
         self._queue: queue.Queue[bytearray | None] = queue.Queue(_QUEUED)
         self._facts: dict[str, Any] = {}
         self._written: WrittenPart | None = None
@@ -119,14 +127,22 @@ class PartWriter:
             self._error = error
 
     def _write_all(self) -> None:
+        lock_until = self._protection.lock_until()
         with ExitStack() as drafts:
-            data = self._storage.draft(self.file)
+            data = self._storage.draft(self.file, lock_until=lock_until)
             drafts.callback(data.discard)
-            sidecar = self._storage.draft(self.sidecar)
+            sidecar = self._storage.draft(self.sidecar, lock_until=lock_until)
             drafts.callback(sidecar.discard)
-            written = self._compress(data)
-            if written is None:
-                return
+            stored = _Stored(data)
+            packed = _Packed(self._blocks())
+            if self._protection.recipients:
+                encrypt(packed, stored.write, self._protection.recipients)
+            else:
+                for piece in packed:
+                    stored.write(piece)
+            written = WrittenPart(
+                self.file, stored.size, packed.plain_bytes, stored.digest.hexdigest()
+            )
             sidecar.write(_sidecar(written, self._facts))
             if self._given_up:
                 return
@@ -139,27 +155,50 @@ class PartWriter:
             else:
                 self._written = written
 
-    def _compress(self, draft: Draft) -> WrittenPart | None:
-        """None when the part was given up."""
-        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION).compressobj()
-        digest = hashlib.sha256()
-        stored = plain = 0
+    def _blocks(self) -> Iterator[bytearray]:
+        """The rows, until there are no more. Raises StepStalled when the part was given up."""
         while (block := self._queue.get()) is not None and not self._given_up:
-            plain += len(block)
-            packed = compressor.compress(block)
-            stored += len(packed)
-            digest.update(packed)
-            draft.write(packed)
+            yield block
         if self._given_up:
-            return None
-        packed = compressor.flush()
-        digest.update(packed)
-        draft.write(packed)
-        return WrittenPart(self.file, stored + len(packed), plain, digest.hexdigest())
+            raise self._stalled()
 
     def _remove(self) -> None:
-        self._storage.delete(self.sidecar)
-        self._storage.delete(self.file)
+        for file in (self.sidecar, self.file):
+            try:
+                self._storage.delete(file)
+            except StorageLocked as error:
+                # Its rows are still live, and go into another part. This one goes with the archive.
+                logger.warning("A part that was given up stays: %s", error)
+
+
+class _Packed:
+    """The blocks, compressed."""
+
+    def __init__(self, blocks: Iterator[bytearray]) -> None:
+        self._blocks = blocks
+        self.plain_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION).compressobj()
+        for block in self._blocks:
+            self.plain_bytes += len(block)
+            if packed := compressor.compress(block):
+                yield packed
+        yield compressor.flush()
+
+
+class _Stored:
+    """A draft that is hashed as it is written."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        self.digest.update(piece)
+        self.size += len(piece)
+        self._draft.write(piece)
 
 
 def _sidecar(written: WrittenPart, facts: dict[str, Any]) -> bytes:

@@ -169,7 +169,12 @@ class Purge(RunKind):
         if self.archive is not None:
             self.attempt += 1
             file = self.archive.file(cursor["part"] + 1, run.fence, self.attempt)
-            self.part = PartWriter(storage(), file, deadline=began + STEP_SECONDS)
+            self.part = PartWriter(
+                storage(),
+                file,
+                deadline=began + STEP_SECONDS,
+                protection=self.archive.protection,
+            )
         count = delete_window(
             self.due,
             window,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.db import connections
 from psycopg import sql
 
+from operations.encryption import refuse_unreadable
 from operations.runs.kinds import Beat
 from operations.storage import storage
 from retention.exceptions import RestoreRefused
@@ -26,8 +27,9 @@ class RestoreWork:
     """One archive and its table, as this session sees them."""
 
     def __init__(self, archive: Archive, *, using: str) -> None:
-        """Raises RestoreRefused, with what is in the way."""
+        """Raises RestoreRefused, IdentityNeeded, with what is in the way."""
         refuse_unready(archive)
+        refuse_unreadable(archive.recipients)
         self.archive, self.using = archive, using
         self.target: RestoreTarget = restore_target(archive, using=using)
         self._settings: dict[str, str] = archive.layout["session"]
