@@ -47,6 +47,8 @@ class Result:
     exit_code: int = 0
     problem: str = ""
     """With an exit code other than 0: the line for standard error."""
+    told: bool = False
+    """The command has written it all itself, piece by piece: it was too much to hold."""
 
 
 class CustodyCommand(BaseCommand):
@@ -107,7 +109,9 @@ class CustodyCommand(BaseCommand):
             self._tell(result, options)
 
     def _tell(self, result: Result, options: dict[str, Any]) -> None:
-        if options["json"]:
+        if result.told:
+            pass
+        elif options["json"]:
             self.stdout.write(json.dumps(result.document, cls=DjangoJSONEncoder, indent=2))
         else:
             console = Console(

@@ -33,5 +33,9 @@ class ArchiveDamaged(CustodyError):
     """What an archive holds is not what its manifest says."""
 
 
+class ArchiveRefused(Refused):
+    """The archive cannot be read, or not be destroyed, as things are."""
+
+
 class RestoreRefused(Refused):
     """The archive cannot be put back as its table is now."""
