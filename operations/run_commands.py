@@ -14,7 +14,9 @@ from django.core.management.base import OutputWrapper
 from operations.commands import Result
 from operations.exceptions import Refused, UsageError
 from operations.models import Run
+from operations.runs.kinds import run_kind
 from operations.runs.present import run_json, run_line
+from operations.runs.states import RunState
 
 
 def runs_result(runs: list[Run], *, dry_run: bool = False) -> Result:
@@ -53,7 +55,31 @@ def each_decided(runs: list[Run], decide: Callable[[Run], Run]) -> Result:
 
 def plan_lines(run: Run) -> list[str]:
     """What a person reads before they decide."""
-    return [run_line(run), *[f"  {name}: {value}" for name, value in run.plan.items() if value]]
+    return [run_line(run), *[f"  {line}" for line in run_kind(run.kind).plan_lines(run.plan)]]
+
+
+def confirmation_asked(run: Run) -> str:
+    """What the person typed, where the kind wants more than a yes; empty where it does not."""
+    wanted = run_kind(run.kind).confirm_text(run.plan)
+    return line_asked(f"Run {run.pk} asks twice. Type {wanted} to approve it: ") if wanted else ""
+
+
+def line_asked(question: str) -> str:
+    """One line of standard input; empty at its end. The question goes to standard error."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def ended_badly(result: Result, runs: list[Run]) -> Result:
+    """The result with exit code 1 or 3 when a run that was executed at once did not succeed."""
+    failed = [run for run in runs if run.current is RunState.FAILED]
+    undone = [run for run in runs if run.current is RunState.CANCELLED]
+    if not failed and not undone:
+        return result
+    numbers = ", ".join(str(run.pk) for run in failed + undone)
+    code = 1 if failed else Refused.exit_code
+    return Result(result.document, result.text, code, f"Approved, and not carried out: {numbers}.")
 
 
 def approver_asked(options: dict[str, Any], stderr: OutputWrapper, shown: list[str]) -> User:

@@ -9,7 +9,12 @@ class RetentionConfig(AppConfig):
     name = "retention"
     verbose_name = "Retention"
     role_permissions: ClassVar[dict[str, list[str]]] = {
-        "officer": ["view_*", "place_legalhold", "release_legalhold"],
+        "officer": [
+            "view_*",
+            "propose_retentionpolicy",
+            "place_legalhold",
+            "release_legalhold",
+        ],
         "support": [
             "view_retentionpolicy",
             "view_archive",
@@ -26,6 +31,6 @@ class RetentionConfig(AppConfig):
         # Registers the kinds of run.
         from operations import vetoes
         from retention.selectors.holds import VETO, HoldVeto
-        from retention.services import archive_restore, purge  # noqa: F401
+        from retention.services import archive_restore, policy_change_run, purge  # noqa: F401
 
         vetoes.register(VETO, HoldVeto())

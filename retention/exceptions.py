@@ -9,6 +9,10 @@ class PolicyRefused(UsageError):
     """The policy cannot be meant as it stands."""
 
 
+class PolicyBusy(Refused):
+    """Somebody else changed the policy, or decided about it, while this was looked at."""
+
+
 class NoSuchPolicy(UsageError):
     """No policy has this name."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from config.demo.agreed import policies_agree
 from operations.catalogue.read import table as read_table
 from operations.models import Certificate, Run
 from operations.runs.present import run_json
@@ -17,18 +17,15 @@ from operations.runs.states import RunState
 from operations.selectors.certificates import certificate_check
 from retention.models import Archive, RetentionPolicy
 from retention.presenting import archive_json
-from retention.selectors.policies import policies_runnable
+from retention.selectors.policies import policies_runnable, policy_approval
 from retention.services.archive_verify import archive_verify
-from retention.services.policy_import import policy_file_read, policy_import
 from retention.services.purge_start import purge_run
-
-POLICIES = Path(__file__).with_name("policies.yaml")
 
 
 @dataclass
 class Night:
     table: list[list[str]] = field(default_factory=list)
-    """A row for people a policy: name, table, term, rows before, removed, disposition."""
+    """A row for people a policy: name, table, term, approver, rows before, removed, disposition."""
     runs: list[dict[str, Any]] = field(default_factory=list)
     archives: list[dict[str, Any]] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
@@ -47,12 +44,11 @@ class Night:
 def night_work(*, actor: User, on_progress: Callable[[Run], None]) -> Night:
     """Purges by every policy, then verifies what it wrote."""
     night = Night()
-    if not RetentionPolicy.objects.exists():
-        policy_import(entries=policy_file_read(POLICIES), actor=actor, reason="demonstration")
+    policies_agree()
     for policy in policies_runnable():
         _purge(night, policy, actor, on_progress)
     night.table += [
-        [policy.name, str(policy.table), policy.term, "", "", "kept"]
+        [policy.name, str(policy.table), policy.term, "", "", "", "kept"]
         for policy in RetentionPolicy.objects.filter(keep_hours=None)
     ]
     _verify(night)
@@ -74,8 +70,17 @@ def _purge(
     if run.current is not RunState.SUCCEEDED:
         night.problems.append(f"{run} is {run.current.label.lower()}. {run.error}".strip())
     became = _became(run)
+    approval = policy_approval(policy)
     night.table.append(
-        [policy.name, str(policy.table), policy.term, f"about {before:,}", f"{run.done:,}", became]
+        [
+            policy.name,
+            str(policy.table),
+            policy.term,
+            approval.approved_by if approval is not None else "",
+            f"about {before:,}",
+            f"{run.done:,}",
+            became,
+        ]
     )
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from operations.models import Run
 from operations.runs.states import RunState
 from operations.services import runs as service
+from operations.services.run_approve import run_approve_and_execute
 
 _S = RunState
 
@@ -25,7 +26,8 @@ class Decision:
     """Where the run may be for it."""
     consequence: str
     """What happens then, said before it does."""
-    act: Callable[[int, User, str], Run]
+    act: Callable[[int, User, str, str], Run]
+    """Takes the run, the person, their reason, and what they typed to confirm a dangerous plan."""
     variant: str = ""
     """Of the button: primary, danger, or neither."""
     asks_password: bool = False
@@ -34,23 +36,23 @@ class Decision:
     """A worker has something to do after it."""
 
 
-def _pause(run_id: int, person: User, reason: str) -> Run:
+def _pause(run_id: int, person: User, reason: str, _confirm: str) -> Run:
     return service.run_pause(run_id=run_id, actor=person, reason=reason)
 
 
-def _resume(run_id: int, person: User, reason: str) -> Run:
+def _resume(run_id: int, person: User, reason: str, _confirm: str) -> Run:
     return service.run_resume(run_id=run_id, actor=person, reason=reason)
 
 
-def _cancel(run_id: int, person: User, reason: str) -> Run:
+def _cancel(run_id: int, person: User, reason: str, _confirm: str) -> Run:
     return service.run_cancel(run_id=run_id, actor=person, reason=reason)
 
 
-def _approve(run_id: int, person: User, reason: str) -> Run:
-    return service.run_approve(run_id=run_id, approver=person, reason=reason)
+def _approve(run_id: int, person: User, reason: str, confirm: str) -> Run:
+    return run_approve_and_execute(run_id=run_id, approver=person, reason=reason, confirm=confirm)
 
 
-def _refuse(run_id: int, person: User, reason: str) -> Run:
+def _refuse(run_id: int, person: User, reason: str, _confirm: str) -> Run:
     return service.run_refuse(run_id=run_id, approver=person, reason=reason)
 
 

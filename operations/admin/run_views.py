@@ -17,6 +17,7 @@ from operations.admin.run_presenting import presenter
 from operations.dispatch import wake
 from operations.models import Run
 from operations.runs.exceptions import ApprovalRefused
+from operations.runs.states import RunState
 
 
 class RunProgressView(View):
@@ -70,11 +71,12 @@ class RunDecisionView(ConfirmView):
         shown = self.request.POST.get("plan_hash")
         if self.decision.asks_password and shown != run.plan_hash:
             raise ApprovalRefused("The plan is not the one that was shown: look at it again.")
-        after = self.decision.act(run.pk, self.person, reason)
+        confirm = self.request.POST.get("confirm", "")
+        after = self.decision.act(run.pk, self.person, reason, confirm)
         self.model_admin.log_change(self.request, after, f"{self.decision.title}. Reason: {reason}")
-        if self.decision.wakes:
+        if self.decision.wakes and after.current is RunState.QUEUED:
             wake(run.pk)
-        return f"{after}: {after.current.label.lower()}."
+        return f"{after}: {after.current.label.lower()}. {after.error}".strip()
 
     def back(self) -> str:
         return reverse("admin:operations_run_change", args=[self.kwargs["run_id"]])

@@ -77,6 +77,8 @@ class RunKind(ABC):
     unit: ClassVar[str] = "rows"
     exclusive: ClassVar[bool] = True
     """Only one open run for the same subject."""
+    immediate: ClassVar[bool] = False
+    """All its work is one short step: who approves it does it at once, without a worker."""
 
     def __init__(self, run: Run) -> None:
         self.run_id: int = run.pk
@@ -87,6 +89,19 @@ class RunKind(ABC):
     @abstractmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
         """Looks, changes nothing. Raises CustodyError when it cannot or must not be done."""
+
+    @classmethod
+    def confirm_text(cls, plan: dict[str, Any]) -> str:  # noqa: ARG003
+        """What the approver has to type as well, because the plan is more dangerous than most.
+
+        Empty when a yes is enough. No caller gets round it: `run_approve` asks.
+        """
+        return ""
+
+    @classmethod
+    def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
+        """The plan as lines for whoever decides at a terminal."""
+        return [f"{name}: {value}" for name, value in plan.items() if value]
 
     def open(self, run: Run) -> None:
         """At the start of an ownership, under the run's row lock: clear what a killed owner left.

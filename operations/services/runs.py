@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from operations.models import Run, RunEvent
 from operations.runs.exceptions import ApprovalRefused, NoSuchRun, RunBusy, TransitionRefused
-from operations.runs.kinds import run_kind
+from operations.runs.kinds import Plan, run_kind
 from operations.runs.states import ENDED, OPEN, OWNED, TRANSITIONS, RunState
 from operations.selectors.runs import run_open_for, runs_with_dead_lease
 from operations.services.alerts import alert_raise, alert_resolve
@@ -76,15 +76,21 @@ def run_create(
     requester: User,
     reason: str = "",
     using: str = "default",
+    plan: Plan | None = None,
 ) -> Run:
     """Plans a run and either queues it or leaves it for another person to approve.
+
+    Args:
+        plan: made by the kind's own `plan` a moment ago, where the caller's transaction must not
+            last as long as planning does.
 
     Raises:
         RunBusy: an exclusive kind already has an open run for the same subject.
         CustodyError: whatever the kind's `plan` finds in the way.
     """
     cls = run_kind(kind)
-    plan = cls.plan(parameters=parameters, using=using)
+    if plan is None:
+        plan = cls.plan(parameters=parameters, using=using)
     run = Run(
         kind=kind,
         subject=plan.subject,
@@ -137,18 +143,26 @@ def _amount(total: int | None, unit: str) -> str:
     return f"an unknown number of {unit}" if total is None else f"{total:,} {unit}"
 
 
-def run_approve(*, run_id: int, approver: User, reason: str = "") -> Run:
+def run_approve(*, run_id: int, approver: User, reason: str = "", confirm: str = "") -> Run:
     """The second pair of eyes says yes: the run is queued.
 
+    Args:
+        confirm: what the approver typed, where the kind's `confirm_text` wants it.
+
     Raises:
-        ApprovalRefused: the approver asked for it, may not approve, or the plan is not the one
-            that was shown.
+        ApprovalRefused: the approver asked for it, may not approve, did not type what has to be
+            typed, or the plan is not the one that was shown.
     """
     with transaction.atomic():
         run = _decided(run_id, approver, "approved", reason)
         if run.plan_hash != plan_digest(run.plan, run.parameters):
             raise ApprovalRefused(
                 f"The plan of run {run.pk} is not the one that was made: refuse it, plan again."
+            )
+        wanted = run_kind(run.kind).confirm_text(run.plan)
+        if wanted and confirm.strip() != wanted:
+            raise ApprovalRefused(
+                f"Run {run.pk} asks twice: type {wanted} to approve it. Nothing was decided."
             )
         transition(run, RunState.QUEUED, f"Approved by {approver}." + _because(reason))
     alert_resolve(key=f"run-approval:{run_id}")

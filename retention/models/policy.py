@@ -13,6 +13,15 @@ from simple_history.models import HistoricalRecords
 from operations.catalogue.types import TableName
 
 
+def term_words(hours: int | None) -> str:
+    """A term in words: `90 days`, `36 hours`, `for ever`."""
+    if hours is None:
+        return "for ever"
+    days, rest = divmod(hours, 24)
+    amount, unit = (hours, "hour") if rest else (days, "day")
+    return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
+
+
 class RetentionPolicy(models.Model):
     """The terms in force: a change that would destroy more waits, as a run, for its approval.
 
@@ -53,7 +62,7 @@ class RetentionPolicy(models.Model):
     version = models.PositiveIntegerField(default=1, help_text="Rises with every change.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
-    history = HistoricalRecords()
+    history = HistoricalRecords(history_change_reason_field=models.TextField(null=True))
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -84,12 +93,8 @@ class RetentionPolicy(models.Model):
 
     @property
     def term(self) -> str:
-        """The term in words: `90 days`, `36 hours`, `for ever`."""
-        if self.keep_hours is None:
-            return "for ever"
-        days, hours = divmod(self.keep_hours, 24)
-        amount, unit = (self.keep_hours, "hour") if hours else (days, "day")
-        return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
+        """In words: `90 days`, `36 hours`, `for ever`."""
+        return term_words(self.keep_hours)
 
     def cutoff(self, now: datetime) -> datetime | None:
         """Rows older than this moment are due; None when rows are kept for ever."""

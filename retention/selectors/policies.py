@@ -1,12 +1,19 @@
-"""Reads of policies."""
+"""Reads of policies, of the changes to them that wait, and of who approved what is in force."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from operations.catalogue.names import parse_table_name
+from operations.models import Run
+from operations.selectors.runs import run_open_for
 from retention.exceptions import NoSuchPolicy
 from retention.models import RetentionPolicy
+
+POLICY_CHANGE = "policy_change"
+"""The kind of run that holds a change until another person approves it."""
 
 
 def policies_runnable() -> list[RetentionPolicy]:
@@ -23,10 +30,14 @@ def policies_named(names: Sequence[str]) -> list[RetentionPolicy]:
     """
     if not names:
         return policies_runnable()
-    return list({policy.pk: policy for policy in map(_named, names)}.values())
+    return list({policy.pk: policy for policy in map(policy_get, names)}.values())
 
 
-def _named(text: str) -> RetentionPolicy:
+def policy_get(text: str) -> RetentionPolicy:
+    """The policy of this name, else the only one for the table of this name.
+
+    Raises NoSuchPolicy.
+    """
     by_name = RetentionPolicy.objects.filter(name=text).first()
     if by_name is not None:
         return by_name
@@ -38,3 +49,56 @@ def _named(text: str) -> RetentionPolicy:
         return by_table[0]
     known = ", ".join(RetentionPolicy.objects.values_list("name", flat=True)) or "none"
     raise NoSuchPolicy(f"There is no policy {text!r}. There are: {known}.")
+
+
+def policy_waiting(policy: RetentionPolicy) -> Run | None:
+    """The change of the policy's terms that is not in force yet: it waits, or failed."""
+    return run_open_for(kind=POLICY_CHANGE, subject=policy.name)
+
+
+@dataclass(frozen=True)
+class PolicyApproval:
+    """Who let the terms of a version come into force."""
+
+    approved_by: str
+    approved_at: str
+    """ISO 8601."""
+    proposed_by: str
+    run: int
+    version: int
+    """The version that the approval brought. Later ones destroy no more than it does."""
+
+
+def policy_approval(policy: RetentionPolicy, version: int | None = None) -> PolicyApproval | None:
+    """The approval that the policy's version stands on; None where nobody had to approve.
+
+    Args:
+        version: the one in force where it is left out.
+    """
+    run = (
+        Run.objects.filter(
+            kind=POLICY_CHANGE,
+            subject=policy.name,
+            decision="approved",
+            # Written in the transaction that changed the policy, so there is no moment between.
+            cursor__version__lte=policy.version if version is None else version,
+        )
+        .select_related("requester", "decided_by")
+        .order_by("-cursor__version")
+        .first()
+    )
+    if run is None or run.decided_at is None:
+        return None
+    return PolicyApproval(
+        approved_by=str(run.decided_by),
+        approved_at=run.decided_at.isoformat(),
+        proposed_by=str(run.requester),
+        run=run.pk,
+        version=run.cursor["version"],
+    )
+
+
+def approval_json(policy: RetentionPolicy, version: int | None = None) -> dict[str, Any] | None:
+    """`policy_approval` as a certificate or a command shows it."""
+    found = policy_approval(policy, version)
+    return asdict(found) if found is not None else None

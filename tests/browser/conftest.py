@@ -19,6 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from retention.models import RetentionPolicy
 from retention.services.policy_import import policy_import
+from tests.approving import in_force
 from tests.console import PASSWORD, person
 
 from .worker import Worker
@@ -126,7 +127,7 @@ def storefront(transactional_db: None) -> Iterator[dict[str, RetentionPolicy]]:
         actor=User.objects.get(username="night"),
         reason="the shop's terms",
     )
-    yield {each.policy.name: each.policy for each in imported}
+    yield {policy.name: policy for policy in in_force(imported)}
     connection.close()
     with connection.cursor() as cursor:
         cursor.execute("DROP SCHEMA shop CASCADE")

@@ -58,6 +58,17 @@ class Console:
         assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def agree(self, *words: str) -> None:
+        """Proposes policies (`policy_import FILE`), and has another person approve them."""
+        proposed = [each for each in self.document(*words)["policies"] if each["run"]]
+        password = "a long enough password"
+        self.settings["DJANGO_SUPERUSER_PASSWORD"] = password
+        self.run("createsuperuser", "--noinput", "--username", "second", "--email", "")
+        typed = [password, *[each["table"] for each in proposed if each["cautions"]], ""]
+        runs = [str(each["run"]) for each in proposed]
+        done = self.run("run_approve", *runs, "--user", "second", typed="\n".join(typed))
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
     def document(self, *words: str) -> dict[str, Any]:
         """What `--json` prints, also when something was found wrong."""
         done = self.run(*words, "--json")

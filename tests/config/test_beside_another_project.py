@@ -106,7 +106,7 @@ def test_migrating_and_purging_leave_the_other_project_as_it_was(
 
     console.manage("migrate", "-v0")
     (tmp_path / "policy.yaml").write_text(POLICY)
-    console.manage("policy_import", str(tmp_path / "policy.yaml"))
+    console.agree("policy_import", str(tmp_path / "policy.yaml"))
     run = console.document("purge_run", "visits")["run"]
     assert (run["state"], run["done"]) == ("succeeded", 90)
     assert console.document("doctor")["ok"] is True

@@ -74,7 +74,7 @@ def place(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) ->
     console.manage("migrate", "-v0")
     script = admin.manage("roles_sql", *NAMES)
     psql(server.bin, server.url, script)
-    console.manage("policy_import", "config/demo/policies.yaml")
+    console.agree("policy_import", "config/demo/policies.yaml")
     return Place(server, admin, console, script)
 
 

@@ -16,6 +16,7 @@ from retention.exceptions import PolicyRefused
 from retention.models import RetentionPolicy
 from retention.presenting import keep_text
 from retention.services.policy_import import policy_import
+from tests.approving import in_force
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 pytestmark = pytest.mark.sql
@@ -48,7 +49,14 @@ def shop(governed: str, execute: Execute) -> None:
 def test_the_shape_of_the_specification_is_read(shop: None, person: User) -> None:
     imported = policy_import(entries=SPEC, actor=person)
 
-    assert [each.change for each in imported] == ["created"] * 4
+    assert [(each.change, bool(each.run)) for each in imported] == [
+        ("created", False),  # For ever: nobody has to approve that.
+        ("created", True),
+        ("created", True),
+        ("created", True),
+    ]
+    assert [p.name for p in RetentionPolicy.objects.filter(enabled=True)] == ["users"]
+    in_force(imported)
     found = {
         p.name: (
             str(p.table),
@@ -73,16 +81,20 @@ def test_the_shape_of_the_specification_is_read(shop: None, person: User) -> Non
 def test_the_same_file_again_changes_nothing_and_another_term_is_a_new_version(
     shop: None, person: User
 ) -> None:
-    policy_import(entries=SPEC, actor=person)
+    in_force(policy_import(entries=SPEC, actor=person))
     again = policy_import(entries=SPEC, actor=person)
-    assert {each.change for each in again} == {"unchanged"}
+    assert {(each.change, each.run) for each in again} == {("unchanged", None)}
 
-    shorter = policy_import(entries=[{"table": "sessions", "retentionDays": 30}], actor=person)
+    longer = policy_import(entries=[{"table": "sessions", "retentionDays": 120}], actor=person)
 
     policy = RetentionPolicy.objects.get(name="sessions")
-    assert [each.change for each in shorter] == ["changed"]
-    assert (policy.keep_hours, policy.version) == (720, 2)
-    assert [h.keep_hours for h in policy.history.order_by("history_id")] == [2160, 720]
+    assert [each.change for each in longer] == ["changed"]
+    assert (policy.keep_hours, policy.version) == (2880, 3)
+    assert list(policy.history.order_by("history_id").values_list("keep_hours", "enabled")) == [
+        (2160, False),
+        (2160, True),
+        (2880, True),
+    ]
     assert policy.history.latest().history_user == person
 
 
@@ -95,7 +107,18 @@ def test_the_same_file_again_changes_nothing_and_another_term_is_a_new_version(
         ({"table": "sessions", "retentionDays": True}, "whole number"),
         ({"table": "sessions", "retentionDays": -2}, "-1 (for ever), 0 or more"),
         ({"table": "sessions", "retentionDays": 1, "softDelete": "no"}, "true or false"),
-        ({"table": "sessions", "retentionDays": 1, "retentionHours": 3}, "not known"),
+        ({"table": "sessions", "retentionDays": 1, "retentionHours": 3}, "not both"),
+        ({"table": "sessions", "retentionHours": -1}, "0 or more"),
+        ({"table": "sessions", "retentionDays": 1, "retentionWeeks": 3}, "not known"),
+        ({"table": "sessions", "retentionDays": 365_001}, "365,000 days"),
+        ({"table": "sessions", "retentionDays": 1, "archiveDays": 3}, "nothing is archived"),
+        ({"table": "sessions", "retentionDays": 1, "dependents": "users"}, "a list of tables"),
+        ({"table": "sessions", "retentionDays": 1, "dependents": [1]}, "each a text"),
+        ({"table": "sessions", "retentionDays": 1, "dependents": ["gone"]}, "gone"),
+        ({"table": "sessions", "retentionDays": 1, "dependents": ["users"]}, "refers neither to"),
+        ({"table": "sessions", "retentionDays": 1, "name": "two\nlines"}, "policy's name"),
+        ({"table": "sessions", "retentionDays": 1, "owner": "a" * 201}, "owner"),
+        ({"table": "users", "retentionDays": 2}, "an earlier entry"),
         ({"table": "nowhere", "retentionDays": 1}, "nowhere"),
         ({"table": "sessions", "retentionDays": 1, "ageColumn": "id"}, "not a date"),
         ({"table": "sessions", "retentionDays": 1, "ageColumn": "gone"}, "no column"),

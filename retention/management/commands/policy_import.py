@@ -7,57 +7,35 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from operations.commands import CustodyCommand, Result, text_table
-from retention.presenting import policy_json
-from retention.services.policy_import import policy_file_read, policy_import
+from operations.commands import CustodyCommand, Result
+from retention.policy_answers import answers_result, ask_twice, wait_decided
+from retention.services.policy_file import KEYS, policy_file_read
+from retention.services.policy_import import policy_import_prepare, policy_import_store
 
 
 class Command(CustodyCommand):
     help = (
-        "Reads retention policies from a JSON or YAML file: a list of {table, retentionDays, "
-        "softDelete, archiveBeforeDelete, excludeCondition, ageColumn}."
+        "Reads retention policies from a JSON or YAML file: a list of entries with "
+        f"{', '.join(KEYS)}. What would destroy more than before waits for another person."
     )
     changes = True
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument(
+            "--wait", action="store_true", help="wait for another person's approval"
+        )
 
     def work(self, **options: Any) -> Result:
-        imported = policy_import(
-            entries=policy_file_read(options["file"]),
-            actor=self.actor(options),
-            reason=options["reason"],
-            dry_run=options["dry_run"],
-        )
-        documents = [{**policy_json(each.policy), "change": each.change} for each in imported]
-        document: dict[str, Any] = {"policies": documents, "dry_run": options["dry_run"]}
-        if len(documents) == 1:
-            document["policy"] = documents[0]
-        rows = [
-            [
-                each.policy.name,
-                str(each.policy.table),
-                each.policy.term,
-                _then(each.policy),
-                each.change,
-            ]
-            for each in imported
-        ]
-        text: list[Any] = [
-            text_table("policy", "table", "kept for", "then", "", rows=rows),
-            *[
-                f"{each.policy.name} deletes softly first, which this version cannot do yet: "
-                "it waits, and no purge touches its rows."
-                for each in imported
-                if each.policy.soft_delete
-            ],
-        ]
+        entries = policy_file_read(options["file"])
+        actor = self.actor(options)
+        proposals = policy_import_prepare(entries=entries, dry_run=options["dry_run"])
         if options["dry_run"]:
-            text.append("Nothing was changed.")
-        return Result(document, text)
-
-
-def _then(policy: Any) -> str:
-    if policy.keeps_for_ever:
-        return ""
-    return "archived" if policy.archive_first else "destroyed"
+            return answers_result([each.answer() for each in proposals], dry_run=True)
+        ask_twice(proposals, options)
+        answers = policy_import_store(proposals=proposals, actor=actor, reason=options["reason"])
+        result = answers_result(answers, dry_run=False)
+        refused = wait_decided(answers) if options["wait"] else None
+        if refused is None:
+            return result
+        return Result(result.document, result.text, refused.exit_code, refused.problem)

@@ -1,0 +1,161 @@
+"""Whether terms can be meant on the tables as they are: of new terms, and again of old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from operations.catalogue.exceptions import NoSuchTable
+from operations.catalogue.read import table as read_table
+from operations.catalogue.types import Column, Table, TableName
+from operations.conditions.check import check_condition
+from operations.conditions.exceptions import ConditionRefused
+from operations.exceptions import CustodyError
+from retention.exceptions import PolicyRefused
+from retention.selectors.due import AGE_TYPES, RANGE_TYPES
+from retention.services.policy_terms import PolicyTerms
+
+MOST_DAYS = 365_000
+"""A thousand years: what is meant for longer is meant for ever."""
+MOST_NAME = 130
+MOST_OWNER = 200
+MOST_BASIS = 10_000
+
+ReadTable = Callable[[TableName], Table]
+"""Raises NoSuchTable."""
+
+
+@dataclass(frozen=True)
+class TermsProblem:
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.remedy}"
+
+
+def is_age(column: Column) -> bool:
+    """Whether the column can tell a row's age."""
+    return column.base_type in AGE_TYPES + RANGE_TYPES
+
+
+def terms_check(terms: PolicyTerms, *, using: str = "default") -> None:
+    """Raises PolicyRefused with everything that is wrong with the terms."""
+    found = list(terms_problems(terms, using=using))
+    if found:
+        raise PolicyRefused(" ".join(map(str, found)))
+
+
+def terms_problems(
+    terms: PolicyTerms, *, using: str = "default", read: ReadTable | None = None
+) -> Iterator[TermsProblem]:
+    """What is wrong with the terms, and what to do.
+
+    Args:
+        read: how to look a table up, for who has read many at once.
+    """
+    read = read or (lambda name: read_table(name, using=using))
+    yield from _texts(terms)
+    yield from _amounts(terms)
+    try:
+        table = read(terms.table)
+    except NoSuchTable as error:
+        yield TermsProblem(str(error), "Name a table that is there, or disable the policy.")
+        return
+    yield from _age(terms, table)
+    yield from _condition(terms, table, using)
+    yield from _dependents(terms, table, read)
+
+
+def _texts(terms: PolicyTerms) -> Iterator[TermsProblem]:
+    name = terms.name
+    if not name or name != name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+        yield TermsProblem(
+            f"{name!r} cannot be a policy's name.",
+            f"Write 1 to {MOST_NAME} letters, digits and signs on one line, blanks only between.",
+        )
+    for what, text, most in (
+        ("owner", terms.owner, MOST_OWNER),
+        ("legal basis", terms.legal_basis, MOST_BASIS),
+    ):
+        if len(text) > most or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            yield TermsProblem(
+                f"The {what} is not a text that can be kept.",
+                f"Write at most {most:,} whole characters.",
+            )
+
+
+def _amounts(terms: PolicyTerms) -> Iterator[TermsProblem]:
+    hours, days = terms.keep_hours, terms.archive_days
+    if hours is not None and not 0 <= hours <= 24 * MOST_DAYS:
+        yield TermsProblem(
+            f"A term of {hours:,} hours is not possible.",
+            f"Say 0 to {MOST_DAYS:,} days, or that rows are kept for ever.",
+        )
+    if days is None:
+        return
+    if not terms.archive_first:
+        yield TermsProblem(
+            "A term for archives is given, and nothing is archived.",
+            "Archive before deletion, or leave the term out.",
+        )
+    if not 1 <= days <= MOST_DAYS:
+        yield TermsProblem(
+            f"Archives cannot be kept for {days:,} days.",
+            f"Say 1 to {MOST_DAYS:,} days, or leave it out: they are kept for ever.",
+        )
+
+
+def _age(terms: PolicyTerms, table: Table) -> Iterator[TermsProblem]:
+    fitting = ", ".join(column.name for column in table.columns if is_age(column))
+    remedy = f"Choose one of: {fitting}." if fitting else f"{table.name} has no such column."
+    if not terms.age_column:
+        if terms.keep_hours is not None:
+            yield TermsProblem("No column tells the age of a row.", remedy)
+        return
+    column = table.column(terms.age_column)
+    if column is None:
+        yield TermsProblem(f"{table.name} has no column {terms.age_column!r}.", remedy)
+    elif not is_age(column):
+        yield TermsProblem(
+            f"{table.name}.{column.name} is a {column.type}, not a date, a timestamp or a range "
+            "of these.",
+            remedy,
+        )
+
+
+def _condition(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsProblem]:
+    if terms.keep_condition is None:
+        return
+    try:
+        check_condition(terms.keep_condition, table, using=using)
+    except ConditionRefused as error:
+        yield TermsProblem(str(error), "Write the condition anew.")
+
+
+def _dependents(terms: PolicyTerms, table: Table, read: ReadTable) -> Iterator[TermsProblem]:
+    known: dict[TableName, Table] = {}
+    for name in terms.dependents:
+        try:
+            known[name] = read(name)
+        except CustodyError as error:
+            yield TermsProblem(
+                f"Rows of {name} are to go along. {error}", "Take it off the dependents."
+            )
+    for name in sorted(known.keys() - _reached(table, known)):
+        yield TermsProblem(
+            f"{name} refers neither to {table.name} nor to another dependent.",
+            "Take it off the dependents, or name the table between.",
+        )
+
+
+def _reached(table: Table, known: dict[TableName, Table]) -> set[TableName]:
+    """The dependents that refer to the table, or to a dependent that does, and so on."""
+    reached: set[TableName] = set()
+    looked_at = [table]
+    while looked_at:
+        referring = {key.table for key in looked_at.pop().referenced_by}
+        new = (referring & known.keys()) - reached
+        reached |= new
+        looked_at += [known[name] for name in new]
+    return reached
