@@ -91,9 +91,9 @@ def approver_asked(options: dict[str, Any], stderr: OutputWrapper, shown: list[s
     """
     name = options.get("user")
     if not name:
-        raise UsageError("Who decides? Say --user NAME, a console user other than the requester.")
+        raise UsageError("Who decides? Say --user NAME, another console user than who asked.")
     if options["no_input"]:
-        raise Refused("An approval is a person's decision: --no-input never gives one.")
+        raise Refused("A person has to decide: --no-input never does.")
     for line in shown:
         stderr.write(line)
     person = authenticate(username=name, password=_password(name))

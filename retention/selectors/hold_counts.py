@@ -19,8 +19,9 @@ from operations.conditions.structure import from_json
 from operations.models import Run
 from operations.session import set_local
 from retention.exceptions import PolicyRefused
-from retention.models import Archive, LegalHold, RetentionPolicy
+from retention.models import Archive, HoldScope, LegalHold, RetentionPolicy
 from retention.selectors.due import DueRows, due, expired, not_kept
+from retention.selectors.hold_astray import table_now
 from retention.selectors.hold_scopes import ScopeHere, protections_of, scopes_of
 from retention.selectors.holds import VETO, holds_of_table
 from retention.selectors.policies import policies_runnable
@@ -90,6 +91,34 @@ def rows_held(here: Sequence[ScopeHere], table: Table, *, using: str) -> Amount:
     if any(each.rows is None for each in here):
         return Amount(max(table.estimated_rows, 0), estimated=True)
     return rows_counted(table, _any(here), using=using)
+
+
+@dataclass(frozen=True)
+class HeldNow:
+    """What one scope protects as things are."""
+
+    scope: HoldScope
+    rows: Amount
+    trouble: str = ""
+
+
+def rows_held_by(hold: LegalHold) -> list[HeldNow]:
+    """What each scope of the hold protects now, of its own table and what is below it.
+
+    Nothing once it is released; a table that is gone has no rows.
+    """
+    return [_held_now(scope, hold) for scope in hold.scopes.select_related("hold", "added_by")]
+
+
+def _held_now(scope: HoldScope, hold: LegalHold) -> HeldNow:
+    if not hold.active:
+        return HeldNow(scope, Amount(0))
+    table = table_now(scope)
+    if table is None:
+        return HeldNow(scope, Amount(0), "there is no such table")
+    here = [each for each in scopes_of(table, using=scope.database) if each.scope.pk == scope.pk]
+    rows = rows_held(here, table, using=scope.database)
+    return HeldNow(scope, rows, next((each.trouble for each in here), ""))
 
 
 def _any(here: Sequence[ScopeHere]) -> sql.Composable:

@@ -13,7 +13,7 @@ from operations.catalogue.names import parse_table_name
 from operations.catalogue.types import Table, TableName
 from operations.record_ids import PLACE, NoRecordId, given_keys, key_values, record_id, same_key
 from operations.vetoes import Protection
-from retention.exceptions import NoSuchHold
+from retention.exceptions import HoldRefused, NoSuchHold
 from retention.models import LegalHold
 from retention.selectors.hold_scopes import ScopeHere, protections_of, scopes_of
 from retention.selectors.queries import rows
@@ -47,6 +47,21 @@ def hold_get(case_id: str) -> LegalHold:
     )
 
 
+def hold_active(case_id: str) -> LegalHold:
+    """The active hold of this case.
+
+    Raises:
+        NoSuchHold: none was placed for it.
+        HoldRefused: it is released.
+    """
+    hold = hold_get(case_id)
+    if not hold.active:
+        raise HoldRefused(
+            f"The {hold} was released on {hold.released_at:%Y-%m-%d} by {hold.released_by}."
+        )
+    return hold
+
+
 def hold_list(*, released: bool = False, table: str | None = None) -> QuerySet[LegalHold]:
     """Newest first, with their scopes.
 
@@ -58,7 +73,9 @@ def hold_list(*, released: bool = False, table: str | None = None) -> QuerySet[L
     Raises:
         BadTableName: the text is no name of a table.
     """
-    holds = LegalHold.objects.select_related("placed_by", "released_by").prefetch_related("scopes")
+    holds = LegalHold.objects.select_related("placed_by", "released_by").prefetch_related(
+        "scopes__added_by"
+    )
     if not released:
         holds = holds.filter(released_at=None)
     if table:

@@ -109,7 +109,7 @@ def scope_check(asked: ScopeAsked, *, using: str = "default") -> ScopeChecked:
 
 
 def hold_preview(asked: ScopeAsked, *, using: str = "default") -> ScopeCovers:
-    """How many rows the scope would hold now. Raises what `scope_check` does."""
+    """How many rows the scope would hold now. Raises what `hold_place` does."""
     scope = scope_check(asked, using=using)
     if scope.kind == HoldScope.Kind.TABLE:
         rows = Amount(max(scope.table.estimated_rows, 0), estimated=True)
@@ -120,6 +120,7 @@ def hold_preview(asked: ScopeAsked, *, using: str = "default") -> ScopeCovers:
         )
         return ScopeCovers(scope, rows_counted(scope.table, unless, using=using), 0)
     found, missing = _looked_up(scope, using)
+    _refuse(scope, missing)
     return ScopeCovers(scope, Amount(found), len(missing))
 
 
@@ -236,8 +237,11 @@ def _name_rows(scope: HoldScope, checked: ScopeChecked, using: str) -> None:
 def _refuse_missing(scope: ScopeChecked, using: str) -> None:
     if not scope.keys or scope.missing_ok:
         return
-    _, missing = _looked_up(scope, using)
-    if missing:
+    _refuse(scope, _looked_up(scope, using)[1])
+
+
+def _refuse(scope: ScopeChecked, missing: list[str]) -> None:
+    if missing and not scope.missing_ok:
         named = ", ".join(missing[:_NAMED]) + (" and others" if len(missing) > _NAMED else "")
         raise HoldRefused(
             f"{len(missing):,} of the named rows are not in {scope.table.name}: {named}. "

@@ -14,7 +14,7 @@ from django.utils import timezone
 from operations.services.alerts import alert_resolve, alerts_resolve_others
 from retention.exceptions import HoldRefused
 from retention.models import LegalHold
-from retention.selectors.holds import hold_get
+from retention.selectors.holds import hold_active
 
 REVIEW = "hold-review:"
 ASTRAY = "hold-astray:"
@@ -22,9 +22,7 @@ ASTRAY = "hold-astray:"
 
 
 def hold_refusal(hold: LegalHold, person: User) -> str:
-    """Why this person cannot release the hold; empty when they can."""
-    if not hold.active:
-        return f"The {hold} was released on {hold.released_at:%Y-%m-%d} by {hold.released_by}."
+    """Why this person cannot release the active hold; empty when they can."""
     if person.pk == hold.placed_by_id or hold.scopes.filter(added_by=person).exists():
         return f"{person} placed the {hold} or a part of it: another person has to release it."
     if not person.has_perm("retention.release_legalhold"):
@@ -66,8 +64,6 @@ def hold_review(*, case_id: str, reviewed_by: User, next_on: date, reason: str) 
         raise HoldRefused(f"The next review has to be after today, not on {next_on}.")
     with transaction.atomic():
         hold = _locked(case_id)
-        if not hold.active:
-            raise HoldRefused(f"The {hold} is released: there is nothing to review.")
         hold.review_on = next_on
         _save(hold, reviewed_by, reason)
         alert_resolve(key=f"{REVIEW}{hold.pk}")
@@ -75,8 +71,9 @@ def hold_review(*, case_id: str, reviewed_by: User, next_on: date, reason: str) 
 
 
 def _locked(case_id: str) -> LegalHold:
-    found = hold_get(case_id)
-    return LegalHold.objects.select_for_update().get(pk=found.pk)
+    """The active hold. Of two at once the second finds it released."""
+    LegalHold.objects.select_for_update().filter(case_id=case_id, released_at=None).first()
+    return hold_active(case_id)
 
 
 def _save(hold: LegalHold, person: User, reason: str) -> None:

@@ -107,7 +107,9 @@ def test_a_preview_counts_what_a_scope_would_hold(execute: Execute) -> None:
     assert covers() == ("about 40", 0)
     # A quarter is empty and a quarter NULL.
     assert covers(where="kind = ''") == ("20", 0)
-    assert covers(rows=["1", "2", "99"]) == ("2", 1)
+    assert covers(rows=["1", "2", "99"], missing_ok=True) == ("2", 1)
+    with pytest.raises(CustodyError, match=r"1 of the named rows are not in app.events: 99"):
+        covers(rows=["1", "2", "99"])
     assert not LegalHold.objects.exists()
 
 
