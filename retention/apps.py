@@ -14,11 +14,16 @@ class RetentionConfig(AppConfig):
             "propose_retentionpolicy",
             "place_legalhold",
             "release_legalhold",
+            "search_archive",
+            "restore_archive",
+            "keep_archive",
         ],
         "support": [
             "view_retentionpolicy",
             "view_archive",
             "view_archivepart",
+            "search_archive",
+            "restore_archive",
             "view_legalhold",
             "view_holdscope",
             "view_heldrow",
@@ -31,6 +36,11 @@ class RetentionConfig(AppConfig):
         # Registers the kinds of run.
         from operations import vetoes
         from retention.selectors.holds import VETO, HoldVeto
-        from retention.services import archive_restore, policy_change_run, purge  # noqa: F401
+        from retention.services import (  # noqa: F401
+            archive_expire,
+            archive_restore,
+            policy_change_run,
+            purge,
+        )
 
         vetoes.register(VETO, HoldVeto())

@@ -45,6 +45,9 @@ def archive_json(archive: Archive) -> dict[str, Any]:
         "created_at": archive.created_at,
         "completed_at": archive.completed_at,
         "expires_at": archive.expires_at,
+        "locked_until": archive.locked_until,
+        "destroyed_at": archive.destroyed_at,
+        "root": archive.root.name if archive.root else None,
     }
 
 

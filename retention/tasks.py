@@ -6,11 +6,12 @@ from celery import shared_task
 
 from operations.dispatch import wake
 from operations.services.actors import system_user
+from retention.services import archive_expire_nightly as expiry
 from retention.services import hold_watch as watch
 from retention.services import measures
 from retention.services import purge_nightly as night
 
-__all__ = ["hold_watch", "measure_take", "purge_nightly"]
+__all__ = ["archive_expire_nightly", "hold_watch", "measure_take", "purge_nightly"]
 
 
 @shared_task(name=night.PURGE_NIGHTLY)
@@ -30,3 +31,10 @@ def measure_take() -> None:
 def hold_watch() -> None:
     """Every night: holds that are due for review, or that do not fit their table any more."""
     watch.hold_watch()
+
+
+@shared_task(name=expiry.ARCHIVE_EXPIRE_NIGHTLY)
+def archive_expire_nightly() -> None:
+    """Every night: archives past their term are destroyed. Two at once ask for the same runs."""
+    for run_id in expiry.archive_expire_nightly(requester=system_user("scheduler")):
+        wake(run_id)

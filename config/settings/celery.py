@@ -79,6 +79,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "retention.purge_nightly",
         "schedule": crontab(hour=3, minute=0),
     },
+    "archive-expire-nightly": {
+        "task": "retention.archive_expire_nightly",
+        "schedule": crontab(hour=5, minute=0),
+    },
     "measure-daily": {
         "task": "retention.measure_take",
         "schedule": crontab(hour=6, minute=30),

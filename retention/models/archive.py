@@ -57,6 +57,14 @@ class Archive(models.Model):
         null=True, blank=True, help_text="Until then the storage itself refuses to delete it."
     )
     destroyed_at = models.DateTimeField(null=True, blank=True)
+    destroyed_by = models.ForeignKey(
+        Run,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="destroyed_archives",
+        help_text="The run that destroyed it, and has the certificate.",
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -69,6 +77,7 @@ class Archive(models.Model):
         permissions: ClassVar = [
             ("search_archive", "Can read the rows of archives"),
             ("restore_archive", "Can put rows of archives back"),
+            ("keep_archive", "Can lengthen the term of archives"),
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ def archive_get(text: str) -> Archive:
 
     Raises NoSuchArchive, with the names there are.
     """
-    archives = Archive.objects.select_related("policy", "run")
+    archives = Archive.objects.select_related("policy", "run", "root")
     named = archives.filter(name=text).first()
     if named is not None:
         return named
@@ -42,7 +42,7 @@ def archive_list(*, policy: str | None = None, table: str | None = None) -> Quer
         NoSuchPolicy: no policy has this name.
         BadTableName: the text is no name of a table.
     """
-    archives = Archive.objects.select_related("policy", "run")
+    archives = Archive.objects.select_related("policy", "run", "root")
     if policy:
         archives = archives.filter(policy__in=policies_named([policy]))
     if table:

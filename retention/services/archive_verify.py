@@ -20,6 +20,7 @@ from operations.runs.states import OPEN
 from operations.storage import Storage, StorageError, StorageMissing, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart
+from retention.services.archive_erase import archive_leftovers, proof, proof_file
 from retention.services.archive_writing import archive_name
 from retention.services.part_reader import part_differences, part_measure
 
@@ -63,6 +64,8 @@ def archive_verify(*, archive: Archive, on_part: OnPart | None = None) -> Verifi
 
     An archive that is still being written is checked as far as it goes.
     """
+    if archive.state == Archive.State.DESTROYED:
+        return _destroyed(archive)
     store = storage()
     parts = list(archive.parts.order_by("number"))
     problems: list[Problem] = []
@@ -92,6 +95,30 @@ def archive_verify(*, archive: Archive, on_part: OnPart | None = None) -> Verifi
         problems += unknown
     rows = sum(part.rows for part in parts)
     return Verified(archive, len(parts), rows, tuple(problems), tuple(notes))
+
+
+def _destroyed(archive: Archive) -> Verified:
+    """That nothing is left of it but the proof is what can be verified, and is no problem."""
+    store, run = storage(), archive.destroyed_by
+    when = f"{archive.destroyed_at:%Y-%m-%d}"
+    if run is not None and run.state in OPEN:
+        note = f"Run {run.pk} is destroying it: it is {run.current.label.lower()}."
+        return Verified(archive, 0, 0, (), (note,))
+    problems = [
+        Problem(file, "is still there, although the archive was destroyed")
+        for file in archive_leftovers(archive)
+    ]
+    file = proof_file(archive)
+    if not store.exists(file):
+        problems.append(Problem(file, "is missing: the proof of the archive's destruction"))
+    else:
+        with store.open(file) as opened:
+            if opened.read() != proof(archive):
+                problems.append(Problem(file, "is not what was written"))
+    found = Certificate.objects.filter(run=run, kind="destruction").first() if run else None
+    note = f"It was destroyed on {when} at the end of its term"
+    note += f", certificate {found.number}." if found else "."
+    return Verified(archive, 0, 0, tuple(problems), (note,))
 
 
 def strangers() -> list[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,16 +11,13 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from operations.models import Run
-from operations.runs.exceptions import LeaseLost, RunBusy
-from operations.runs.states import OWNED, RunState
-from operations.selectors.runs import run_get, run_open_for, runs_with_dead_lease
-from operations.services.run_execute import run_execute
-from operations.services.run_lease import lease_seconds
-from operations.services.runs import run_create, run_resume
+from operations.selectors.runs import run_open_for
+from operations.services.runs import run_create
 from retention.models import Archive
 from retention.services.restore_slice import Tally
 from retention.services.restore_verdicts import Lines
 from retention.services.restore_work import MOST_NAMED, RestoreWork
+from retention.services.run_to_end import run_again, run_to_end
 
 _ROWS = 5_000
 
@@ -44,10 +40,7 @@ def restore_request(*, archive: Archive, requester: User, reason: str = "") -> R
             reason=reason,
             using=archive.run.database,
         )
-    gone = run.current in OWNED and run.pk in runs_with_dead_lease(run_id=run.pk)
-    if gone or run.current in (RunState.FAILED, RunState.PAUSED):
-        return run_resume(run_id=run.pk, actor=requester, reason=reason)
-    return run
+    return run_again(run=run, requester=requester, reason=reason)
 
 
 def archive_restore(
@@ -64,17 +57,7 @@ def archive_restore(
         RunBusy: a living worker restores the archive.
     """
     run = restore_request(archive=archive, requester=requester, reason=reason)
-    give_up = time.monotonic() + lease_seconds() + 5
-    while True:
-        try:
-            return run_execute(run_id=run.pk, on_progress=on_progress)
-        except LeaseLost:
-            return run_get(run.pk)
-        except RunBusy:
-            # The lease of a worker that was killed a moment ago runs out soon.
-            if time.monotonic() > give_up or run_get(run.pk).done > run.done:
-                raise
-            time.sleep(0.5)
+    return run_to_end(run=run, on_progress=on_progress)
 
 
 def restore_rehearse(*, archive: Archive, on_rows: OnRows | None = None) -> dict[str, Any]:

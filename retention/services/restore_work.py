@@ -77,6 +77,10 @@ class RestoreWork:
 
 def refuse_unready(archive: Archive) -> None:
     """Raises RestoreRefused for an archive that is not closed, or that a newer version wrote."""
+    if archive.state == Archive.State.DESTROYED:
+        raise RestoreRefused(
+            f"{archive.name} was destroyed on {archive.destroyed_at:%Y-%m-%d}: its term was over."
+        )
     if archive.state != Archive.State.COMPLETE:
         run = archive.run
         raise RestoreRefused(

@@ -32,13 +32,15 @@ def test_an_operator_controls_and_approves() -> None:
     assert {"operations.control_run", "operations.approve_run"} <= held("operator")
 
 
-def test_support_sees_runs_policies_archives_and_holds_only() -> None:
+def test_support_sees_runs_policies_and_holds_and_gives_rows_of_archives_back() -> None:
     assert held("support") == {
         "operations.view_run",
         "operations.view_runevent",
         "retention.view_retentionpolicy",
         "retention.view_archive",
         "retention.view_archivepart",
+        "retention.search_archive",
+        "retention.restore_archive",
         "retention.view_legalhold",
         "retention.view_holdscope",
         "retention.view_heldrow",

@@ -116,11 +116,13 @@ class Nursery:
         pages: int = 2,
         lease: float = 30,
         room: int | None = None,
+        job: str = "purge",
     ) -> Worker:
         """A new worker; at the `number`th time it comes to `at` it hangs or stops.
 
         Args:
             room: bytes that the disk takes.
+            job: `purge`, or `archive_expire` of what is past its term.
         """
         self._made += 1
         out = self.folder / f"worker-{self._made}"
@@ -133,6 +135,7 @@ class Nursery:
             "pages": pages,
             "lease": lease,
             "room": room,
+            "job": job,
             "out": str(out),
             "storage": str(settings.CUSTODY_STORAGE),
             "keys": str(settings.CUSTODY_KEYS),

@@ -29,10 +29,22 @@ from operations.services.actors import system_user  # noqa: E402
 from operations.storage.folder import FolderStorage  # noqa: E402
 from operations.storage.folder_draft import FolderDraft  # noqa: E402
 from retention.models import RetentionPolicy  # noqa: E402
-from retention.services import copy_out, purge, purge_close  # noqa: E402
+from retention.services import (  # noqa: E402
+    archive_erase,
+    archive_expire_close,
+    copy_out,
+    purge,
+    purge_close,
+)
+from retention.services.archive_expire import ArchiveExpire  # noqa: E402
+from retention.services.archive_expire_start import (  # noqa: E402
+    ExpiryAnswer,
+    archive_expire,
+    expiry_due,
+)
 from retention.services.archive_writing import ArchiveWriter  # noqa: E402
 from retention.services.part_writer import PartWriter  # noqa: E402
-from retention.services.purge_start import purge_run  # noqa: E402
+from retention.services.purge_start import PurgeAnswer, purge_run  # noqa: E402
 
 POINTS: dict[str, tuple[Any, str, str]] = {
     "stepping": (purge.Purge, "step", "before"),
@@ -46,6 +58,13 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "verifying": (purge.Purge, "verify", "after"),
     "manifest": (purge_close, "_complete", "after"),
     "certified": (purge_close, "certificate_issue", "after"),
+    "looked": (ArchiveExpire, "step", "before"),
+    "deciding": (ArchiveExpire, "_decide", "after"),
+    "decided": (ArchiveExpire, "committed", "before"),
+    "proving": (archive_erase, "write_once", "before"),
+    "deleting": (FolderStorage, "delete", "before"),
+    "deleted": (ArchiveExpire, "verify", "after"),
+    "destruction": (archive_expire_close, "certificate_issue", "after"),
 }
 
 
@@ -115,8 +134,12 @@ def work(order: dict[str, Any]) -> None:
         hook(order["at"], order["number"], action(order))
     if order["room"] is not None:
         fill_disk(order["room"])
-    policy = RetentionPolicy.objects.get(name=order["policy"])
-    answer = purge_run(policy=policy, requester=system_user("crash"))
+    answer: PurgeAnswer | ExpiryAnswer
+    if order["job"] == "archive_expire":
+        answer = archive_expire(due=expiry_due()[0], requester=system_user("crash"))
+    else:
+        policy = RetentionPolicy.objects.get(name=order["policy"])
+        answer = purge_run(policy=policy, requester=system_user("crash"))
     say(
         end=answer.run.state if answer.run else "refused",
         error=answer.run.error if answer.run else answer.refusal,

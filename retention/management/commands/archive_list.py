@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
 from operations.commands import CustodyCommand, Result, text_table
 from retention.models import Archive
@@ -35,6 +36,10 @@ class Command(CustodyCommand):
 def _row(archive: Archive) -> list[str]:
     document = archive_json(archive)
     until = f"{archive.expires_at:%Y-%m-%d}" if archive.expires_at else "for ever"
+    if archive.destroyed_at is not None:
+        until = f"{archive.destroyed_at:%Y-%m-%d}"
+    elif archive.expires_at is not None and archive.expires_at <= timezone.now():
+        until += ", over"
     is_open = archive.state == Archive.State.OPEN
     return [
         archive.name,

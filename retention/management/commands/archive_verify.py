@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result
+from retention.models import Archive
 from retention.presenting import archive_json
 from retention.selectors.archives import archive_get, archive_list
 from retention.services.archive_verify import Problem, Verified, archive_verify, strangers
@@ -71,6 +72,8 @@ def _problem(problem: Problem) -> dict[str, str]:
 
 
 def _said(each: Verified) -> str:
+    if each.ok and each.archive.state == Archive.State.DESTROYED:
+        return "destroyed, nothing of it is left"
     if each.ok:
         return f"sound, {each.parts:,} parts, {each.rows:,} rows"
     return f"{len(each.problems):,} problems"
