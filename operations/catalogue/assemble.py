@@ -76,6 +76,8 @@ def _foreign_key(row: Row) -> ForeignKey:
         referenced_columns=tuple(row["referenced_columns"]),
         on_delete=row["on_delete"],
         indexed=row["indexed"],
+        operators=tuple(zip(row["operator_schemas"], row["operators"], strict=True)),
+        temporal=row["temporal"],
     )
 
 

@@ -82,6 +82,10 @@ class ForeignKey:
     on_delete: OnDelete
     indexed: bool
     """An index of `table` starts with these columns (in any order): a delete need not scan."""
+    operators: tuple[tuple[str, str], ...] = ()
+    """Schema and name of what compares each referenced column, on its left, with its own."""
+    temporal: bool = False
+    """With PERIOD: the last column lies within the periods of one row or of several."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from operations.catalogue.types import Column, ForeignKey, Table
 from operations.conditions.render import render
 from operations.conditions.structure import Condition, from_json
 from retention.exceptions import PolicyRefused
+from retention.selectors.references import refers
 
 AGE_TYPES = ("date", "timestamp", "timestamptz")
 RANGE_TYPES = ("daterange", "tsrange", "tstzrange")
@@ -87,16 +88,15 @@ def not_kept(due: DueRows) -> sql.Composable:
 
 def not_referenced(due: DueRows) -> sql.Composable:
     """No row elsewhere refers to it through a foreign key that would refuse the delete."""
-    parts = [_no_reference(key) for key in due.table.referenced_by]
+    parts = [no_reference(key, due.table) for key in due.table.referenced_by]
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
 
 
-def _no_reference(key: ForeignKey) -> sql.Composable:
-    pairs = sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier("child", ours), sql.Identifier("t", theirs))
-        for ours, theirs in zip(key.columns, key.referenced_columns, strict=True)
+def no_reference(key: ForeignKey, table: Table) -> sql.Composable:
+    """No row refers through this key to the row of alias `t`, which is one of `table`."""
+    return sql.SQL("NOT EXISTS (SELECT FROM {} child WHERE {})").format(
+        key.table.sql, refers(key, table, child="child", referred="t")
     )
-    return sql.SQL("NOT EXISTS (SELECT FROM {} child WHERE {})").format(key.table.sql, pairs)
 
 
 def due(rows: DueRows, unprotected: sql.Composable, *, walking: bool) -> sql.Composable:

@@ -40,6 +40,7 @@ from operations.runs.kinds import (
 )
 from operations.storage import storage
 from retention.models import ArchivePart, RetentionPolicy
+from retention.selectors.dependents import Graph, dependents_graph
 from retention.selectors.due import DueRows, due, expired
 from retention.services.archive_writing import ArchiveWriter
 from retention.services.layout import fingerprint, session_pin
@@ -92,6 +93,11 @@ class Purge(RunKind):
             return read_table(name, using=self.using)
         except NoSuchTable as error:
             raise PlanOutdated(f"{error} What this run did is closed.") from error
+
+    @cached_property
+    def graph(self) -> Graph:
+        named = self.parameters.get("dependents", [])
+        return dependents_graph(table=self.table, dependents=named, using=self.using)
 
     @cached_property
     def due(self) -> DueRows:
@@ -265,7 +271,7 @@ class Purge(RunKind):
                 f"Policy {self.parameters['policy_name']} was changed after this run was planned "
                 f"(version {planned}). What it did is closed; start it again."
             )
-        refuse_unsafe(policy, self.table)
+        refuse_unsafe(policy, self.graph)
 
     # Around the batch.
 

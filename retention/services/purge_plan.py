@@ -11,7 +11,6 @@ from psycopg import errors, sql
 from operations import vetoes
 from operations.batches.choose import walk_choose
 from operations.catalogue.read import table as read_table
-from operations.catalogue.types import Table
 from operations.conditions.describe import describe
 from operations.conditions.render import render
 from operations.conditions.structure import from_json
@@ -20,6 +19,7 @@ from operations.selectors.runs import recent_maximum
 from operations.session import set_local
 from retention.exceptions import PurgeRefused
 from retention.models import RetentionPolicy
+from retention.selectors.dependents import Graph, dependents_graph
 from retention.selectors.due import (
     AGE_TYPES,
     DueRows,
@@ -43,7 +43,8 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         Vetoed: the whole table is protected.
     """
     table = read_table(policy.table, using=using)
-    refuse_unsafe(policy, table)
+    graph = dependents_graph(table=table, dependents=policy.dependents, using=using)
+    refuse_unsafe(policy, graph)
     cutoff = policy.cutoff(now)
     assert cutoff is not None
     keep = from_json(policy.keep_condition) if policy.keep_condition else None
@@ -83,6 +84,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "archive_days": policy.archive_days,
         "walk": walk.to_json(),
         "pages": pages if walk.by == "ctid" and table.kind == "table" else None,
+        "dependents": policy.dependents,
         "fingerprint": fingerprint(policy.table, using=using),
     }
     return Plan(
@@ -94,7 +96,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
     )
 
 
-def refuse_unsafe(policy: RetentionPolicy, table: Table) -> None:
+def refuse_unsafe(policy: RetentionPolicy, graph: Graph) -> None:
     """Raises PurgeRefused for what could destroy more, or less, than the policy says."""
     if policy.soft_delete:
         raise PurgeRefused(
@@ -105,27 +107,10 @@ def refuse_unsafe(policy: RetentionPolicy, table: Table) -> None:
         raise PurgeRefused(f"Policy {policy.name} keeps its rows for ever: nothing is ever due.")
     if not policy.enabled:
         raise PurgeRefused(f"Policy {policy.name} is not enabled.")
-    if table.kind == "foreign":
-        raise PurgeRefused(f"{table.name} is a foreign table: purge it where its rows are.")
-    if table.heirs:
-        heirs = ", ".join(str(heir) for heir in table.heirs)
-        raise PurgeRefused(
-            f"{table.name} has rows in tables that inherit from it ({heirs}): "
-            "give each of them a policy, or make it a partitioned table."
-        )
-    if table.row_security:
-        raise PurgeRefused(
-            f"Row-level security hides rows of {table.name} from the console, so a purge would "
-            "be incomplete. Give the console's role BYPASSRLS, or exempt it."
-        )
-    for key in table.referenced_by:
-        if key.on_delete not in ("no action", "restrict"):
-            raise PurgeRefused(
-                f"Deleting from {table.name} would {key.on_delete} into {key.table} "
-                f"({key.name}), which the policy does not cover. "
-                f"Give {key.table} a policy of its own that comes first, or make that foreign "
-                "key RESTRICT."
-            )
+    if policy.dependents:
+        raise PurgeRefused(f"Policy {policy.name} names dependents, which cannot go along yet.")
+    for refusal in graph.refusals:
+        raise PurgeRefused(refusal)
 
 
 def _disposition(policy: RetentionPolicy) -> str:

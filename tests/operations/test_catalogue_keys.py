@@ -72,6 +72,8 @@ def test_both_ends_of_a_foreign_key_know_its_rule(clause: str, rule: str) -> Non
         referenced_columns=("b", "a"),
         on_delete=rule,  # type: ignore[arg-type]
         indexed=False,
+        operators=(("pg_catalog", "="), ("pg_catalog", "=")),
+        temporal=False,
     )
     assert table("crm.calls").foreign_keys == (expected,)
     assert table("shop.users").referenced_by == (expected,)

@@ -14,6 +14,17 @@ SELECT f.conrelid AS table_oid,
           FROM pg_catalog.unnest(f.confkey) WITH ORDINALITY AS k (attnum, place)
           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = f.confrelid AND a.attnum = k.attnum)
          AS referenced_columns,
+       (SELECT pg_catalog.array_agg(n.nspname::pg_catalog.text ORDER BY k.place)
+          FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
+          JOIN pg_catalog.pg_operator AS o ON o.oid = k.operator
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace)
+         AS operator_schemas,
+       (SELECT pg_catalog.array_agg(o.oprname::pg_catalog.text ORDER BY k.place)
+          FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
+          JOIN pg_catalog.pg_operator AS o ON o.oid = k.operator)
+         AS operators,
+       -- A column of PostgreSQL 18, asked for by name in a way that older servers understand.
+       coalesce((pg_catalog.to_jsonb(f) ->> 'conperiod')::pg_catalog.bool, false) AS temporal,
        CASE f.confdeltype
          WHEN 'r' THEN 'restrict'
          WHEN 'c' THEN 'cascade'
