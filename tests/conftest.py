@@ -12,12 +12,22 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
 
+from .s3_server import S3Server
+
 
 @pytest.fixture(autouse=True)
 def own_files(settings: Settings, tmp_path: Path) -> None:
     """Storage and keys of one test are nobody else's."""
     settings.CUSTODY_STORAGE = tmp_path / "storage"
     settings.CUSTODY_KEYS = tmp_path / "keys"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server that speaks S3. Its tests are of the group `s3`, so that there is one of it."""
+    server = S3Server()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from config.env import VAR, env
 
 CUSTODY_VAR = VAR
-CUSTODY_STORAGE = Path(env.str("CUSTODY_STORAGE", default=str(VAR / "storage"))).absolute()
+_storage: str = env.str("CUSTODY_STORAGE", default=str(VAR / "storage"))
+CUSTODY_STORAGE = _storage if _storage.startswith("s3://") else Path(_storage).absolute()
 CUSTODY_OBJECT_LOCK: str = env.str("CUSTODY_OBJECT_LOCK", default="off").lower()
 if CUSTODY_OBJECT_LOCK not in ("off", "governance", "compliance"):
     # Anything else must not pass for off.

@@ -26,6 +26,10 @@ class StorageExists(StorageError):
     """The name is taken, and nothing is ever overwritten."""
 
 
+class StorageUnreachable(StorageError):
+    """It did not answer, or asked to be left in peace for a while: the same may work later."""
+
+
 class StorageLocked(StorageError):
     """The storage itself refuses to delete the file, until a moment that is not here yet."""
 

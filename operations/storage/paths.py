@@ -17,6 +17,15 @@ def check_path(path: str) -> str:
     return path
 
 
+def is_path(path: str) -> bool:
+    """Whether a file of ours can have this path: a bucket may hold other things too."""
+    try:
+        check_path(path)
+    except StorageError:
+        return False
+    return True
+
+
 def check_prefix(prefix: str) -> str:
     """Like `check_path` for the beginning of a path: it may be empty or end inside a name."""
     *folders, last = prefix.split("/")

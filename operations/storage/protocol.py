@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
+
+LockMode = Literal["GOVERNANCE", "COMPLIANCE"]
+"""Who may lift a lock before its end: whoever has the permission for it, or nobody."""
 
 
 class Draft(Protocol):

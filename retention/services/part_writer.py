@@ -22,7 +22,7 @@ import zstandard
 
 from operations.encryption import encrypt
 from operations.runs.kinds import StepStalled
-from operations.storage import Draft, Storage, StorageLocked
+from operations.storage import Draft, Storage, StorageLocked, StorageUnreachable
 from retention.services.protection import Protection
 
 logger = logging.getLogger(__name__)
@@ -73,14 +73,13 @@ class PartWriter:
         """Waits until the part and its sidecar, which holds `facts`, are on disk under their names.
 
         Raises:
-            StepStalled: the deadline passed first.
+            StepStalled: the deadline passed first, or the storage does not answer.
             StorageError: the storage is full or broken.
         """
         self._facts = facts
         self._put(None)
         self._thread.join(max(self._deadline - time.monotonic(), 0))
-        if self._error is not None:
-            raise self._error
+        self._raise_error()
         if self._written is None:
             raise self._stalled()
         return self._written
@@ -102,8 +101,7 @@ class PartWriter:
 
     def _put(self, item: bytearray | None) -> None:
         while True:
-            if self._error is not None:
-                raise self._error
+            self._raise_error()
             left = self._deadline - time.monotonic()
             if left <= 0:
                 raise self._stalled()
@@ -111,6 +109,13 @@ class PartWriter:
                 return self._queue.put(item, timeout=min(left, 0.1))
             except queue.Full:
                 continue
+
+    def _raise_error(self) -> None:
+        if isinstance(self._error, StorageUnreachable):
+            # It may answer in a moment.
+            raise StepStalled(str(self._error)) from self._error
+        if self._error is not None:
+            raise self._error
 
     def _stalled(self) -> StepStalled:
         return StepStalled(

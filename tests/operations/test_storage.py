@@ -61,18 +61,6 @@ def test_a_file_has_its_name_only_once_it_is_committed(folder: FolderStorage, ro
     assert everything(root) == {"archives/7/part-1.zst"}
 
 
-def test_a_discarded_draft_leaves_nothing(folder: FolderStorage, root: Path) -> None:
-    draft = folder.draft("a/b")
-    draft.write(b"x")
-    draft.discard()
-    draft.discard()
-    assert everything(root) == set()
-    with pytest.raises(StorageError, match="begin a new one"):
-        draft.write(b"y")
-    with pytest.raises(StorageError, match="begin a new one"):
-        draft.commit()
-
-
 def test_only_the_owner_may_read_what_is_stored(folder: FolderStorage, root: Path) -> None:
     before = os.umask(0)
     try:
@@ -84,19 +72,6 @@ def test_only_the_owner_may_read_what_is_stored(folder: FolderStorage, root: Pat
     assert stat.S_IMODE((root / "a/b/c").stat().st_mode) == 0o600
 
 
-def test_nothing_is_ever_overwritten(folder: FolderStorage, root: Path) -> None:
-    early = folder.draft("proof")
-    put(folder, "proof", b"first")
-    with pytest.raises(StorageExists, match="Nothing is ever overwritten"):
-        folder.draft("proof")
-    early.write(b"second")
-    with pytest.raises(StorageExists):
-        early.commit()
-    early.discard()
-    assert read(folder, "proof") == b"first"
-    assert everything(root) == {"proof"}
-
-
 def test_two_attempts_with_one_tag_do_not_write_the_same_draft(folder: FolderStorage) -> None:
     folder.draft("part", tag="7")
     with pytest.raises(StorageExists, match=r"\.part\.7\.tmp"):
@@ -104,20 +79,6 @@ def test_two_attempts_with_one_tag_do_not_write_the_same_draft(folder: FolderSto
     folder.draft("part", tag="8")
     folder.draft("part")
     folder.draft("part")
-
-
-def test_several_files_are_committed_all_or_none(folder: FolderStorage, root: Path) -> None:
-    one, two = folder.draft("a/1"), folder.draft("b/2")
-    folder.commit_all([one, two])
-    assert everything(root) == {"a/1", "b/2"}
-    three, four = folder.draft("a/3"), folder.draft("a/4")
-    put(folder, "a/4", b"another's")
-    with pytest.raises(StorageExists):
-        folder.commit_all([three, four])
-    three.discard()
-    four.discard()
-    assert everything(root) == {"a/1", "b/2", "a/4"}
-    assert read(folder, "a/4") == b"another's"
 
 
 def test_content_is_durable_before_the_name_and_the_name_before_commit_returns(
@@ -299,20 +260,6 @@ def test_an_empty_storage_lists_nothing_and_is_not_made_by_looking(
     assert not root.exists()
 
 
-def test_only_drafts_are_removed_as_drafts(folder: FolderStorage, root: Path) -> None:
-    put(folder, "a/kept")
-    draft = folder.draft("a/part", tag="7")
-    for name in ("a/kept", "../a/.b.7.tmp", "a/.lock", ""):
-        with pytest.raises(StorageError):
-            folder.delete_draft(name)
-    assert draft.name == "a/.part.7.tmp"
-    folder.delete_draft(draft.name)
-    folder.delete_draft(draft.name)
-    with pytest.raises(StorageMissing):
-        draft.commit()
-    assert everything(root) == {"a/kept"}
-
-
 def test_a_missing_file_says_so(folder: FolderStorage) -> None:
     for act in (folder.open, folder.size):
         with pytest.raises(StorageMissing, match="put it back"):
@@ -345,12 +292,6 @@ def test_reading_fails_in_words(
             file.read()
         with pytest.raises(StorageError, match="Cannot read"):
             file.read(1)
-
-
-def test_a_probe_leaves_nothing(folder: FolderStorage, root: Path) -> None:
-    folder.probe()
-    folder.probe()
-    assert everything(root) == set()
 
 
 def test_file_systems_without_links_are_served_as_well(
