@@ -50,7 +50,8 @@ CREATE TABLE app.events (
 CONDITIONS = {"": None, "flag": True, "NOT flag": False}
 """Keep conditions: for which value of `flag` a row is kept. NULL keeps it too."""
 flags = st.sampled_from([True, False, None])
-ages = st.one_of(st.none(), st.integers(0, 120))
+ages = st.one_of(st.integers(31, 150), st.integers(0, 150), st.none())
+some = st.lists(st.tuples(ages, flags), min_size=3, max_size=9)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Retention(RuleBasedStateMachine):
 
     # What people do.
 
-    @rule(made=st.lists(st.tuples(ages, flags), min_size=1, max_size=6))
+    @rule(made=some)
     def insert(self, made: list[tuple[int | None, bool | None]]) -> None:
         for age, flag in made:
             number = len(self.model.rows) + 1
@@ -164,8 +165,8 @@ class Retention(RuleBasedStateMachine):
         confirm = run_kind(run.kind).confirm_text(run.plan)
         run_approve_and_execute(run_id=run.pk, approver=self.other, confirm=confirm)
 
-    @rule(kind=st.sampled_from(["table", "flag", "NOT flag", "rows"]), data=st.data())
-    @precondition(lambda self: len(self.model.holds) + len(self.model.whole) < 3)
+    @rule(kind=st.sampled_from(["rows", "flag", "rows", "NOT flag", "table"]), data=st.data())
+    @precondition(lambda self: len(self.model.holds) + len(self.model.whole) < 2)
     def hold(self, kind: str, data: st.DataObject) -> None:
         self.cases += 1
         case = f"case-{self.cases}"
@@ -217,6 +218,11 @@ class Retention(RuleBasedStateMachine):
             self.model.archives[run.result["archive"]] = due
         elif due:
             self.model.destroyed |= due
+
+    @rule(made=some)
+    def insert_and_purge(self, made: list[tuple[int | None, bool | None]]) -> None:
+        self.insert(made)
+        self.purge()
 
     @rule(data=st.data())
     @precondition(lambda self: self.model.archives)
@@ -286,7 +292,7 @@ def test_no_order_of_events_loses_a_row(
     run_state_machine_as_test(
         Retention,
         settings=settings(
-            max_examples=20,
+            max_examples=14,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
