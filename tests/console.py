@@ -16,7 +16,8 @@ from operations.runs.states import RunState
 from operations.services.alerts import alert_raise
 from operations.services.certificates import certificate_issue
 from operations.services.runs import plan_digest, run_log
-from retention.models import Archive, ArchivePart, RetentionPolicy
+from retention.models import Archive, ArchivePart, LegalHold, RetentionPolicy
+from retention.services.hold_place import ScopeAsked, hold_place
 
 ROLES = ("officer", "support", "operator", "auditor")
 PASSWORD = "a long enough password"
@@ -166,6 +167,16 @@ def make_certificate(run: Run) -> Certificate:
     return certificate_issue(kind="disposition", subject=run.subject, body=body, run=run)
 
 
+def make_hold(placed_by: User, case: str = "2031-17", table: str = "app.events") -> LegalHold:
+    """On two rows of a table with the key 1 and 2."""
+    return hold_place(
+        case_id=case,
+        reason="The court asked.",
+        scopes=[ScopeAsked(table, rows=["1", "2"])],
+        placed_by=placed_by,
+    ).hold
+
+
 @dataclass(frozen=True)
 class Console:
     """One object for every kind of page."""
@@ -174,6 +185,7 @@ class Console:
     run: Run
     archive: Archive
     certificate: Certificate
+    hold: LegalHold
     alert: Alert
     requester: User
 
@@ -190,6 +202,7 @@ def furnished() -> Console:
         run=run,
         archive=make_archive(done, policy),
         certificate=make_certificate(done),
+        hold=make_hold(requester),
         alert=alert_raise(key=f"run-approval:{run.pk}", summary="It waits.", run=run),
         requester=requester,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,8 +27,11 @@ from retention.selectors.hold_scopes import ScopeHere, protections_of, scopes_of
 from retention.selectors.holds import VETO, holds_of_table
 from retention.selectors.policies import policies_runnable
 
-COUNT_SECONDS = 3
+COUNT_SECONDS = 3.0
 """For one count. Beyond it PostgreSQL's estimate is given, and said to be one."""
+PAGE_SECONDS = 6.0
+"""For all counts that one page or one command asks for."""
+_LEAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,23 @@ class Release:
     """Past their term, and kept by this hold alone."""
 
 
-def rows_counted(table: Table, where: sql.Composable, *, using: str) -> Amount:
-    """How many rows `t` of the table meet the condition, within COUNT_SECONDS."""
+class Patience:
+    """Seconds for several counts together: the later ones get what is left."""
+
+    def __init__(self, seconds: float = PAGE_SECONDS) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        return max(min(self._until - time.monotonic(), COUNT_SECONDS), _LEAST)
+
+
+def rows_counted(
+    table: Table, where: sql.Composable, *, using: str, seconds: float = COUNT_SECONDS
+) -> Amount:
+    """How many rows `t` of the table meet the condition, estimated when it takes longer."""
     rows = sql.SQL("FROM {} t WHERE {}").format(table.name.sql, where)
-    counted = _within_time(sql.SQL("SELECT count(*) {}").format(rows), using)
+    counted = _within_time(sql.SQL("SELECT count(*) {}").format(rows), using, seconds)
     if counted is not None:
         return Amount(counted[0])
     with connections[using].cursor() as cursor:
@@ -68,13 +85,15 @@ def rows_counted(table: Table, where: sql.Composable, *, using: str) -> Amount:
     return Amount(int(plan[0]["Plan"]["Plan Rows"]), estimated=True)
 
 
-def _within_time(query: sql.Composable, using: str) -> tuple[Any, ...] | None:
-    """The query's row; None when it takes longer than COUNT_SECONDS."""
+def _within_time(
+    query: sql.Composable, using: str, seconds: float = COUNT_SECONDS
+) -> tuple[Any, ...] | None:
+    """The query's row; None when it takes longer."""
     try:
         with transaction.atomic(using=using), connections[using].cursor() as cursor:
             cursor.execute("SELECT pg_catalog.current_setting('statement_timeout')")
             before = cursor.fetchone()[0]
-            set_local({"statement_timeout": f"{COUNT_SECONDS}s"}, using=using)
+            set_local({"statement_timeout": f"{int(seconds * 1000)}ms"}, using=using)
             cursor.execute(query)
             found: tuple[Any, ...] = cursor.fetchone()
             # Somebody else's transaction may go on.
@@ -86,11 +105,13 @@ def _within_time(query: sql.Composable, using: str) -> tuple[Any, ...] | None:
         raise
 
 
-def rows_held(here: Sequence[ScopeHere], table: Table, *, using: str) -> Amount:
+def rows_held(
+    here: Sequence[ScopeHere], table: Table, *, using: str, seconds: float = COUNT_SECONDS
+) -> Amount:
     """How many rows of the table these scopes hold now. A whole table is estimated at once."""
     if any(each.rows is None for each in here):
         return Amount(max(table.estimated_rows, 0), estimated=True)
-    return rows_counted(table, _any(here), using=using)
+    return rows_counted(table, _any(here), using=using, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -107,17 +128,19 @@ def rows_held_by(hold: LegalHold) -> list[HeldNow]:
 
     Nothing once it is released; a table that is gone has no rows.
     """
-    return [_held_now(scope, hold) for scope in hold.scopes.select_related("hold", "added_by")]
+    patience = Patience()
+    scopes = hold.scopes.select_related("hold", "added_by")
+    return [_held_now(scope, hold, patience) for scope in scopes]
 
 
-def _held_now(scope: HoldScope, hold: LegalHold) -> HeldNow:
+def _held_now(scope: HoldScope, hold: LegalHold, patience: Patience) -> HeldNow:
     if not hold.active:
         return HeldNow(scope, Amount(0))
     table = table_now(scope)
     if table is None:
         return HeldNow(scope, Amount(0), "there is no such table")
     here = [each for each in scopes_of(table, using=scope.database) if each.scope.pk == scope.pk]
-    rows = rows_held(here, table, using=scope.database)
+    rows = rows_held(here, table, using=scope.database, seconds=patience.left)
     return HeldNow(scope, rows, next((each.trouble for each in here), ""))
 
 
@@ -177,7 +200,8 @@ def holds_honoured(run: Run) -> list[dict[str, Any]]:
 
 def release_preview(*, hold: LegalHold, now: datetime, using: str = "default") -> Release:
     """What becomes due, and which archives may expire, once the hold is released."""
-    found = [_becomes_due(policy, hold, now, using) for policy in policies_runnable()]
+    patience = Patience()
+    found = [_becomes_due(policy, hold, now, using, patience) for policy in policies_runnable()]
     return Release(
         tuple(each for each in found if each is not None),
         tuple(_archives_freed(hold, now, using)),
@@ -185,7 +209,7 @@ def release_preview(*, hold: LegalHold, now: datetime, using: str = "default") -
 
 
 def _becomes_due(
-    policy: RetentionPolicy, hold: LegalHold, now: datetime, using: str
+    policy: RetentionPolicy, hold: LegalHold, now: datetime, using: str, patience: Patience
 ) -> BecomesDue | None:
     try:
         table = read_table(policy.table, using=using)
@@ -205,7 +229,8 @@ def _becomes_due(
     except vetoes.Vetoed:
         return BecomesDue(policy, Amount(0))
     where = sql.SQL("{} AND {}").format(due(rows, free, walking=False), _any(mine))
-    return BecomesDue(policy, rows_counted(table, where, using=using))
+    rows_due = rows_counted(table, where, using=using, seconds=patience.left)
+    return BecomesDue(policy, rows_due)
 
 
 def _archives_freed(hold: LegalHold, now: datetime, using: str) -> list[Archive]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.utils import timezone
 
@@ -21,9 +21,9 @@ ASTRAY = "hold-astray:"
 """Begin the keys of alerts, before the hold's number."""
 
 
-def hold_refusal(hold: LegalHold, person: User) -> str:
+def hold_refusal(hold: LegalHold, person: User | AnonymousUser) -> str:
     """Why this person cannot release the active hold; empty when they can."""
-    if person.pk == hold.placed_by_id or hold.scopes.filter(added_by=person).exists():
+    if person.pk == hold.placed_by_id or hold.scopes.filter(added_by=person.pk).exists():
         return f"{person} placed the {hold} or a part of it: another person has to release it."
     if not person.has_perm("retention.release_legalhold"):
         return f"{person} has no permission to release holds."
