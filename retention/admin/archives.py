@@ -11,8 +11,10 @@ from django.utils.safestring import SafeString
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.show import Fact, badge, code, digest, link, number, size, when
+from operations.catalogue.types import TableName
 from operations.models import Certificate
 from operations.storage import storage
+from retention.admin.hold_facts import hold_facts
 from retention.models import Archive, ArchivePart
 
 PARTS_A_PAGE = 50
@@ -96,7 +98,8 @@ class ArchiveAdmin(ReadOnlyAdmin):
         for each in Certificate.objects.filter(run_id=archive.run_id).defer("body"):
             shown = link(each.number, "operations_certificate_change", each.pk)
             facts.insert(3, Fact("Certificate", shown if sees else each.number))
-        return facts
+        table = TableName(archive.schema_name, archive.table_name)
+        return facts + hold_facts(table, request.user, using=archive.policy.database)
 
 
 def _part(part: ArchivePart) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from operations.admin.show import (
 )
 from operations.models import Run
 from operations.runs.states import RunState
+from retention.admin.hold_facts import hold_facts
 from retention.admin.policy_history import (
     PolicyCompareView,
     add_differences,
@@ -94,7 +95,10 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
             "policy": obj,
             "badges": [badge("Enabled", "success") if obj.enabled else badge("Off")],
             "sentence": sentence(obj),
-            "facts": facts(obj),
+            "facts": [
+                *facts(obj),
+                *hold_facts(obj.table, request.user, using=obj.database),
+            ],
             "may_run": request.user.has_perm("operations.control_run"),
             "can_run": obj.enabled and not obj.soft_delete and not obj.keeps_for_ever,
             "runs": [

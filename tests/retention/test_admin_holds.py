@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import timedelta
@@ -55,7 +56,8 @@ def given(**more: str) -> dict[str, str]:
 
 def hidden(text: str) -> dict[str, str]:
     """What the page that confirms sends."""
-    return dict(re.findall(r'<input type="hidden" name="([a-z_-]+)" value="([^"]*)"', text))
+    found = re.findall(r'<input type="hidden" name="([a-z_-]+)" value="([^"]*)"', text)
+    return {name: html.unescape(value) for name, value in found}
 
 
 def place(client: Client, **more: str) -> str:
