@@ -14,7 +14,7 @@ from django.db import connection
 from psycopg import sql
 
 from operations.models import Run
-from retention.models import ArchivePart, RetentionPolicy
+from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.services.purge_start import PurgeAnswer
 
 EVENTS = """
@@ -92,7 +92,8 @@ def archived(table: str = "app.events", *, select: str = "b::text") -> Counter[A
     `select`: what of the row `b`; one value, or a row of several.
     """
     found: Counter[Any] = Counter()
-    for part in ArchivePart.objects.select_related("archive").order_by("id"):
+    parts = ArchivePart.objects.exclude(archive__state=Archive.State.DESTROYED)
+    for part in parts.select_related("archive").order_by("id"):
         columns = [column["name"] for column in part.archive.layout["columns"]]
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         rows = _read_back(table, names, stored(part.file), select)

@@ -6,12 +6,14 @@ passes, purges run, archives are put back and expire. Beside it stands a model i
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
@@ -32,6 +34,7 @@ from operations.runs.kinds import run_kind
 from operations.runs.states import RunState
 from operations.services.run_approve import run_approve_and_execute
 from retention.models import Archive, HeldRow, HoldScope, LegalHold, RetentionPolicy
+from retention.services.archive_expire_start import archive_expire, expiry_due
 from retention.services.policy_change import policy_propose
 from retention.services.policy_terms import PolicyTerms
 from retention.services.purge_start import purge_run
@@ -68,9 +71,13 @@ class Model:
     """Every row there ever was."""
     live: set[int] = field(default_factory=set)
     archives: dict[str, set[int]] = field(default_factory=dict)
+    expires: dict[str, datetime] = field(default_factory=dict)
+    """Of the archives that have a term."""
     purged: int = 0
-    destroyed: set[int] = field(default_factory=set)
-    """Gone for good by a purge without archive."""
+    gone: set[str] = field(default_factory=set)
+    """Archives that were destroyed."""
+    certified: set[int] = field(default_factory=set)
+    """Gone for good: by a purge without archive, or with the archive they were in."""
     days: int | None = 30
     keep: str = ""
     archive: bool = True
@@ -216,8 +223,34 @@ class Retention(RuleBasedStateMachine):
         Retention.removed += len(due)
         if due and self.model.archive:
             self.model.archives[run.result["archive"]] = due
+            if self.model.archive_days is not None:
+                archive = Archive.objects.get(name=run.result["archive"])
+                assert archive.expires_at is not None
+                self.model.expires[archive.name] = archive.expires_at
         elif due:
-            self.model.destroyed |= due
+            self.model.certified |= due
+
+    @rule(days=st.integers(0, 25))
+    @precondition(lambda self: self.model.expires)
+    def expire(self, days: int) -> None:
+        self.clock.days += days
+        over = {name for name, at in self.model.expires.items() if at <= self.clock.now()}
+        free = {
+            name
+            for name in over
+            if not any(self.model.held(number) for number in self.model.archives[name])
+        }
+        for due in expiry_due():
+            answer = archive_expire(due=due, requester=self.asker)
+            if answer.run is not None and answer.run.current is RunState.AWAITING_APPROVAL:
+                self.approve(answer.run)
+                archive_expire(due=due, requester=self.asker)
+        destroyed = Archive.objects.filter(state=Archive.State.DESTROYED)
+        assert set(destroyed.values_list("name", flat=True)) == self.model.gone | free
+        for name in free:
+            self.model.certified |= self.model.archives.pop(name)
+            self.model.expires.pop(name)
+            self.model.gone.add(name)
 
     @rule(made=some)
     def insert_and_purge(self, made: list[tuple[int | None, bool | None]]) -> None:
@@ -243,14 +276,22 @@ class Retention(RuleBasedStateMachine):
     @invariant()
     def every_row_that_is_gone_is_in_an_archive_or_certified(self) -> None:
         in_archives = {number for held in self.model.archives.values() for number in held}
-        assert set(self.model.rows) == self.model.live | in_archives | self.model.destroyed
+        assert set(self.model.rows) == self.model.live | in_archives | self.model.certified
 
     @invariant()
     def archives_hold_what_went_and_certificates_count_it(self) -> None:
-        found = Archive.objects.values_list("name", "rows")
+        found = Archive.objects.exclude(state="destroyed").values_list("name", "rows")
         assert dict(found) == {name: len(rows) for name, rows in self.model.archives.items()}
         bodies = Certificate.objects.filter(kind="disposition").values_list("body", flat=True)
         assert sum(each["body"]["tables"][0]["rows"] for each in bodies) == self.model.purged
+
+    @invariant()
+    def destroyed_archives_are_certified_and_leave_no_part(self) -> None:
+        bodies = Certificate.objects.filter(kind="destruction").values_list("body", flat=True)
+        named = [each["archive"] for body in bodies for each in body["body"]["archives"]]
+        assert sorted(named) == sorted(self.model.gone)
+        parts = {file.split("/")[1] for file in purging.files() if "/part-" in file}
+        assert parts == set(self.model.archives)
 
     def teardown(self) -> None:
         if not hasattr(self, "model"):
@@ -271,6 +312,7 @@ class Clock:
 
 def clean(execute: Callable[..., Any]) -> None:
     """Nothing of the last example remains."""
+    shutil.rmtree(django_settings.CUSTODY_STORAGE / "archives", ignore_errors=True)
     execute("DROP TABLE IF EXISTS app.events")
     execute(TABLE)
     for model in (HeldRow, HoldScope, LegalHold):
