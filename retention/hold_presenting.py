@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from retention.models import HeldRow, HoldScope, LegalHold
-from retention.selectors.hold_counts import Amount, Release
+from retention.selectors.hold_counts import Amount
+from retention.selectors.hold_follows import Release
 from retention.selectors.hold_scopes import condition_text
 from retention.services.hold_place import ScopeCovers
 

@@ -14,7 +14,7 @@ from operations.admin.show import Fact, joined, link
 from retention.admin.hold_forms import ReviewForm
 from retention.admin.hold_words import hold_summary
 from retention.models import LegalHold
-from retention.selectors.hold_counts import Release, release_preview
+from retention.selectors.hold_follows import Release, release_preview
 from retention.services.hold_release import hold_refusal, hold_release, hold_review
 
 

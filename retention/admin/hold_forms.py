@@ -31,9 +31,10 @@ MOST_PASTED = 2_000_000
 """Characters of keys; a file of more is for `manage.py hold_place --rows-from`."""
 
 
-def _day() -> forms.DateInput:
+class DayInput(UnfoldAdminTextInputWidget):
     """The browser's own calendar."""
-    return forms.DateInput({"type": "date", "class": "c-input c-input-short"}, "%Y-%m-%d")
+
+    input_type = "date"
 
 
 class TableForm(forms.Form):
@@ -66,7 +67,7 @@ class PlaceForm(forms.Form):
     review_on = forms.DateField(
         label="Review on",
         required=False,
-        widget=_day(),
+        widget=DayInput,
         help_text="Somebody is reminded then to look whether it is still needed.",
     )
     kind = forms.ChoiceField(choices=list(KINDS.items()), initial="condition")
@@ -143,7 +144,7 @@ class PlaceForm(forms.Form):
 class ReviewForm(ReasonForm):
     """It stays; when somebody looks again."""
 
-    next_on = forms.DateField(label="Next review", widget=_day())
+    next_on = forms.DateField(label="Next review", widget=DayInput)
     field_order = ("next_on", "reason")
 
 

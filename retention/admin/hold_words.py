@@ -22,7 +22,8 @@ def scope_shown(scope: HoldScope) -> SafeString:
 
 
 def scopes_shown(hold: LegalHold) -> SafeString:
-    return format_html_join("; ", "{}", ((scope_shown(scope),) for scope in hold.scopes.all()))
+    scopes = ((scope_shown(scope),) for scope in hold.scopes.all())
+    return format_html("<span>{}</span>", format_html_join("; ", "{}", scopes))
 
 
 def state_badge(hold: LegalHold) -> SafeString:

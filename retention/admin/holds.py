@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from operations.admin.base import ReadOnlyAdmin
-from operations.admin.show import STATE_COLOURS, Fact, badge, lines, number, when
+from operations.admin.show import STATE_COLOURS, Fact, badge, clock, lines, number, when
 from operations.models import Run
 from retention.admin.hold_decide import HoldReleaseView, HoldReviewView
 from retention.admin.hold_place import HoldPlaceView, HoldSayView, HoldTableView
@@ -83,9 +83,9 @@ class LegalHoldAdmin(ReadOnlyAdmin):
             return f"over {COUNTED:,}"
         return number(hold.named_rows or None)
 
-    @admin.display(description="Placed", ordering="placed_at")
+    @admin.display(description="Placed by", ordering="placed_at")
     def placed(self, hold: LegalHold) -> SafeString:
-        return lines(when(hold.placed_at), f"by {hold.placed_by}")
+        return lines(hold.placed_by, clock(hold.placed_at))
 
     @admin.display(description="Review", ordering="review_on")
     def review(self, hold: LegalHold) -> SafeString | str:

@@ -39,8 +39,10 @@ class ScopeHere:
     scope: HoldScope
     rows: sql.Composable | None
     """Of alias `t`; true or NULL for a held row. None: all of them."""
-    trouble: str = ""
-    """Why the whole table is held although the scope says less."""
+    trouble: str
+    """Why the whole table is held although the scope says less; mostly empty."""
+    table: Table
+    """The scope's own."""
     within: tuple[int, ...] = ()
     """Partitions (oids) of the asked table that it is limited to; empty: no limit."""
 
@@ -48,6 +50,11 @@ class ScopeHere:
     def named(self) -> bool:
         """It holds rows by their record ids."""
         return self.scope.kind == HoldScope.Kind.ROWS and not self.trouble
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns by which its table's rows are named."""
+        return self.table.key.columns if self.table.key else ()
 
     @property
     def by(self) -> str:
@@ -78,14 +85,14 @@ def _here(scope: HoldScope, table: Table, within: tuple[int, ...], using: str) -
     trouble = scope_trouble(scope, table, using=using)
     if trouble or scope.kind == HoldScope.Kind.TABLE:
         inside = _inside(within) if within else None
-        return ScopeHere(scope, inside, trouble, within)
+        return ScopeHere(scope, inside, trouble, table, within)
     if scope.kind == HoldScope.Kind.CONDITION:
         rows = render(from_json(scope.condition), table, alias="t")
     else:
         rows = named_rows([scope.pk], table)
     if within:
         rows = sql.SQL("{} AND {}").format(_inside(within), rows)
-    return ScopeHere(scope, rows, "", within)
+    return ScopeHere(scope, rows, "", table, within)
 
 
 def named_rows(scope_ids: list[int], table: Table) -> sql.Composable:
@@ -116,26 +123,34 @@ def _leaves(oid: int, using: str) -> tuple[int, ...]:
         return tuple(row[0] for row in cursor.fetchall())
 
 
-def protections_of(here: Iterable[ScopeHere], table: Table) -> list[Protection]:
+def protections_of(here: Iterable[ScopeHere]) -> list[Protection]:
     """As vetoes: whole tables first, each condition, then all named rows in one."""
-    whole, conditions = [], []
-    named: dict[tuple[int, ...], list[ScopeHere]] = {}
-    for each in here:
-        if each.named and not each.within:
-            named.setdefault(each.within, []).append(each)
-        elif each.rows is None:
-            whole.append(Protection(each.by, None))
-        else:
-            conditions.append(Protection(each.by, each.rows))
+    named, others = named_together(here)
+    whole = [Protection(each.by, None) for each in others if each.rows is None]
+    conditions = [Protection(each.by, each.rows) for each in others if each.rows is not None]
     together = [
-        Protection(
-            ", ".join(dict.fromkeys(each.by for each in group)),
-            named_rows([each.scope.pk for each in group], table),
-            never_null=True,
-        )
-        for group in named.values()
+        Protection(", ".join(dict.fromkeys(each.by for each in group)), rows, never_null=True)
+        for group, rows in named
     ]
     return whole + conditions + together
+
+
+def named_together(
+    here: Iterable[ScopeHere],
+) -> tuple[list[tuple[list[ScopeHere], sql.Composable]], list[ScopeHere]]:
+    """Scopes that name rows by the same key, each group with one condition; and all others."""
+    groups: dict[tuple[str, ...], list[ScopeHere]] = {}
+    others = []
+    for each in here:
+        if each.named and not each.within:
+            groups.setdefault(each.key, []).append(each)
+        else:
+            others.append(each)
+    named = [
+        (group, named_rows([each.scope.pk for each in group], group[0].table))
+        for group in groups.values()
+    ]
+    return named, others
 
 
 # Whether a scope still means what it meant.

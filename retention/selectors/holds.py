@@ -26,7 +26,7 @@ class HoldVeto:
     """Legal holds, as whatever destroys asks them."""
 
     def protections(self, table: Table, *, using: str) -> Iterator[Protection]:
-        yield from protections_of(scopes_of(table, using=using), table)
+        yield from protections_of(scopes_of(table, using=using))
 
     def holders(self, name: TableName, *, using: str) -> Iterator[str]:
         for hold in holds_of_table(name, using=using):
@@ -151,7 +151,7 @@ def holds_on(
 def _touched(each: ScopeHere, table: Table) -> sql.Composable:
     if each.rows is None:
         return sql.SQL("true")
-    if each.named:
+    if each.named and table.key is not None and each.key == table.key.columns:
         # The record may be gone from the table: its id is asked for, not the row.
         inside = sql.SQL("t.tableoid IS NULL OR t.tableoid = ANY ({}::pg_catalog.oid[])").format(
             sql.Literal(list(each.within))

@@ -19,7 +19,7 @@ from operations.services.certificates import certificate_issue
 from operations.storage import Storage, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
-from retention.selectors.hold_counts import holds_honoured
+from retention.selectors.hold_honoured import holds_honoured
 from retention.services.part_reader import part_differences, part_measure
 
 READERS = 2

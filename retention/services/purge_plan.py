@@ -28,7 +28,7 @@ from retention.selectors.due import (
     expired,
     not_referenced,
 )
-from retention.selectors.hold_counts import held_by
+from retention.selectors.hold_honoured import held_by
 from retention.services.layout import fingerprint
 
 COUNT_SECONDS = 10
@@ -145,7 +145,8 @@ def _count(rows: DueRows, using: str) -> tuple[dict[str, Any], list[int] | None]
         " min(place) FILTER (WHERE {due})::text, max(place) FILTER (WHERE {due})::text"
         " FROM (SELECT {kept} AS kept, {free} AS free, {referred} AS referred, {age} AS age,"
         " t.ctid AS place"
-        " FROM {table} t WHERE {expired}) AS t"
+        # The fence keeps each of them from being asked again wherever it is counted by.
+        " FROM {table} t WHERE {expired} OFFSET 0) AS t"
     ).format(
         due=sql.SQL("kept IS FALSE AND free AND NOT referred"),
         kept=_kept(rows),

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 
+from operations.catalogue.read import table as read_table
 from operations.models import Alert, Certificate, Run
 from operations.services.actors import system_user
+from retention.selectors.holds import holds_on
 from retention.services.hold_place import ScopeAsked, hold_place
 from retention.services.purge_nightly import purge_nightly
 from retention.services.purge_start import purge_run
@@ -204,3 +206,27 @@ def test_a_hold_on_any_level_of_a_partitioned_table_covers_its_rows(
     assert "as a whole by hold 2031-19" in purge_run(policy=policies[1], requester=ada).refusal
     ran(purge_run(policy=policies[0], requester=ada))
     assert {row[0] for row in execute("SELECT id FROM app.parts")} == covered - {15}
+
+
+def test_rows_named_by_the_key_of_the_whole_are_found_in_a_part_with_a_key_of_its_own(
+    execute: Execute, ada: User
+) -> None:
+    execute(
+        "CREATE TABLE app.parts (id int NOT NULL, code int NOT NULL, created_at timestamptz"
+        " NOT NULL, UNIQUE (id, created_at)) PARTITION BY RANGE (created_at)"
+    )
+    execute("CREATE TABLE app.parts_all PARTITION OF app.parts DEFAULT")
+    execute("ALTER TABLE app.parts_all ADD PRIMARY KEY (code)")
+    execute("INSERT INTO app.parts SELECT n, 100 - n, '2001-02-03' FROM generate_series(1, 9) n")
+    place("2031-17", "app.parts", rows=["3,2001-02-03"])
+    place("2031-18", "app.parts_all", rows=["95"])
+    ran(purge_run(policy=make_policy("parts_all"), requester=ada))
+    assert {row[0] for row in execute("SELECT id FROM app.parts")} == {3, 5}
+    part = read_table("app.parts_all")
+    touched = holds_on(part, ["97", "95", "99"])
+    # 99 is gone: what it was called as a row of the whole cannot be told any more.
+    assert {key: [str(hold) for hold in holds] for key, holds in touched.items()} == {
+        "97": ["hold 2031-17"],
+        "95": ["hold 2031-18"],
+        "99": ["hold 2031-17"],
+    }

@@ -17,7 +17,7 @@ from operations.exceptions import CustodyError
 from operations.models import Alert, ScheduledJob
 from retention import tasks
 from retention.models import Archive, HeldRow, HoldScope, LegalHold
-from retention.selectors.hold_counts import release_preview
+from retention.selectors.hold_follows import release_preview
 from retention.selectors.holds import holds_on
 from retention.services.hold_place import ScopeAsked, hold_place, hold_preview
 from retention.services.hold_release import hold_release, hold_review

@@ -11,7 +11,7 @@ from operations.commands import CustodyCommand, Result
 from operations.run_commands import approver_asked
 from retention.hold_commands import reason_given
 from retention.hold_presenting import hold_json, release_json, release_lines, scope_words
-from retention.selectors.hold_counts import release_preview
+from retention.selectors.hold_follows import release_preview
 from retention.selectors.holds import hold_active
 from retention.services.hold_release import hold_release
 
