@@ -43,3 +43,7 @@ class ArchiveRefused(Refused):
 
 class RestoreRefused(Refused):
     """The archive cannot be put back as its table is now."""
+
+
+class PreviewUnavailable(CustodyError):
+    """A table cannot be looked at just now."""

@@ -172,3 +172,14 @@ def _digits(number: int | Decimal) -> int:
         return number.bit_length() * 30103 // 100_000
     _, digits, exponent = number.as_tuple()
     return len(digits) + abs(int(exponent))
+
+
+def columns_named(condition: Condition) -> frozenset[str]:
+    """Every column that the condition compares."""
+    match condition:
+        case And(parts) | Or(parts):
+            return frozenset().union(*(columns_named(part) for part in parts))
+        case Not(part):
+            return columns_named(part)
+        case Comparison():
+            return frozenset({condition.column})

@@ -65,7 +65,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "cutoff": cutoff.isoformat(),
         "age_column": column.name,
         "keep_while": describe(keep) if keep else "",
-        "disposition": _disposition(policy),
+        "disposition": disposition(policy),
         "walk": walk.to_json(),
         **counts,
         "held_by": held_by(rows, using=using),
@@ -113,7 +113,7 @@ def refuse_unsafe(policy: RetentionPolicy, graph: Graph) -> None:
         raise PurgeRefused(refusal)
 
 
-def _disposition(policy: RetentionPolicy) -> str:
+def disposition(policy: RetentionPolicy) -> str:
     if not policy.archive_first:
         return "destroyed"
     if policy.archive_days is None:
