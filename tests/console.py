@@ -81,6 +81,7 @@ def make_run(
     parameters = {"policy": policy.pk, "policy_name": policy.name, "cutoff": cutoff}
     owned = state in (RunState.RUNNING, RunState.PAUSING, RunState.VERIFYING)
     given: dict[str, Any] = {
+        "kind": "purge",
         "total": 1_234_567,
         "reason": "the law says so",
         "approval_reason": "More rows than ever." if state == "awaiting_approval" else "",
@@ -92,7 +93,6 @@ def make_run(
         **more,
     }
     run = Run.objects.create(
-        kind="purge",
         subject=policy.name,
         state=state,
         plan=plan,

@@ -14,9 +14,28 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.views.generic import FormView
 from unfold.views import UnfoldModelAdminViewMixin
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from operations.exceptions import CustodyError
+
+
+def typed_field(text: str) -> forms.CharField:
+    """A field that is right only when the person typed `text`: asked where one must look twice."""
+
+    def judge(given: str) -> None:
+        if given.strip() != text:
+            raise forms.ValidationError(f"Type {text}, as it is written here. Nothing was done.")
+
+    return forms.CharField(
+        label="Type it to confirm",
+        validators=[judge],
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "spellcheck": "false"}),
+        help_text=f"Type {text} to say that you have read the warning.",
+    )
 
 
 class ReasonForm(forms.Form):
@@ -76,6 +95,10 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
         """Why it cannot be done as things are; empty when it can. Asked before anything else."""
         return ""
 
+    def typed(self) -> str:
+        """What the person has to type as well; empty when a reason is enough."""
+        return ""
+
     def back(self) -> str:
         """Where the person comes from and goes to."""
         raise NotImplementedError
@@ -102,6 +125,13 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
             return self.not_now()
         except CustodyError as error:
             return str(error)
+
+    def get_form(self, form_class: type[forms.Form] | None = None) -> forms.Form:
+        form: forms.Form = super().get_form(form_class)
+        text = self.typed()
+        if text:
+            form.fields["confirm"] = typed_field(text)
+        return form
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         try:

@@ -23,6 +23,10 @@ class RunPresenter:
         """Everything a person has to read before they approve."""
         return [Fact(label(key), _shown(value)) for key, value in run.plan.items()]
 
+    def details(self, run: Run) -> SafeString:
+        """HTML below the plan: what more a person looks at before they approve."""
+        return SafeString("")
+
     def outcome(self, run: Run) -> list[Fact]:
         """What came of it, apart from its certificates."""
         return [

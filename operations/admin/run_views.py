@@ -17,6 +17,7 @@ from operations.admin.run_presenting import presenter
 from operations.dispatch import wake
 from operations.models import Run
 from operations.runs.exceptions import ApprovalRefused
+from operations.runs.kinds import run_kinds
 from operations.runs.states import RunState
 
 
@@ -78,6 +79,18 @@ class RunDecisionView(ConfirmView):
             wake(run.pk)
         return f"{after}: {after.current.label.lower()}. {after.error}".strip()
 
+    def typed(self) -> str:
+        kind = run_kinds().get(self.object.kind)
+        if kind is None or self.decision.name != "approve":
+            return ""
+        return kind.confirm_text(self.object.plan)
+
+    def _consequence(self) -> str:
+        kind = run_kinds().get(self.object.kind)
+        if self.decision.name == "approve" and kind is not None and kind.immediate:
+            return "What this plan says is in force at once, with your name to it."
+        return self.decision.consequence
+
     def back(self) -> str:
         return reverse("admin:operations_run_change", args=[self.kwargs["run_id"]])
 
@@ -95,12 +108,13 @@ class RunDecisionView(ConfirmView):
         decision = self.decision
         self.title = f"{decision.title} {run}"
         self.button, self.variant = f"{decision.title} the run", decision.variant
-        self.consequence = decision.consequence
+        self.consequence = self._consequence()
         return super().get_context_data(
             **kwargs,
             question=f"{decision.title} this run?",
             facts_title="The plan that is decided on" if decision.asks_password else "The run",
             facts=presenter(run).plan(run),
+            details=presenter(run).details(run) if decision.asks_password else "",
             why=run.approval_reason if decision.asks_password else "",
             hidden={"plan_hash": run.plan_hash} if decision.asks_password else {},
         )

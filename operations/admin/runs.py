@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.run_page import percent, run_page
-from operations.admin.run_presenting import kind_title
+from operations.admin.run_presenting import kind_title, presenter
 from operations.admin.run_views import RunDecisionView, RunProgressView
 from operations.admin.show import STATE_COLOURS, badge, duration, lines, when
 from operations.models import Run
@@ -79,9 +79,11 @@ class RunAdmin(ReadOnlyAdmin):
 
     def page(self, request: HttpRequest, obj: Run) -> dict[str, Any]:
         number = request.GET.get("log", "1")
-        return run_page(
-            obj, request.user, log_page=int(number) if number.isdecimal() and len(number) < 9 else 1
-        )
+        page = int(number) if number.isdecimal() and len(number) < 9 else 1
+        return {
+            **run_page(obj, request.user, log_page=page),
+            "details": presenter(obj).details(obj),
+        }
 
     def get_urls(self) -> list[URLPattern]:
         protect = self.admin_site.admin_view

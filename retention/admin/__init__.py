@@ -2,8 +2,11 @@
 
 from operations.admin.run_presenting import register_presenter
 from retention.admin import archives, holds, policies
+from retention.admin.policy_waiting import PolicyChangePresenter
 from retention.admin.purges import PurgePresenter
+from retention.selectors.policies import POLICY_CHANGE
 
 __all__ = ["archives", "holds", "policies"]
 
 register_presenter("purge", PurgePresenter())
+register_presenter(POLICY_CHANGE, PolicyChangePresenter())

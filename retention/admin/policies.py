@@ -6,40 +6,40 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import JSONObject
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
-from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 
 from operations.admin.base import ReadOnlyAdmin
-from operations.admin.show import (
-    NOTHING,
-    STATE_COLOURS,
-    ago,
-    badge,
-    code,
-    lines,
-    when,
-)
-from operations.models import Run
-from operations.runs.states import RunState
-from retention.admin.hold_facts import hold_facts
+from operations.admin.show import NOTHING, ago, lines
+from operations.selectors.schedules import next_start
+from retention.admin.policy_edit import PROPOSE, PolicyFormView, PolicyTablesView
 from retention.admin.policy_history import (
     PolicyCompareView,
+    PolicyRestoreView,
     add_differences,
     version_find,
     version_page,
 )
-from retention.admin.policy_words import disposition, facts, sentence
+from retention.admin.policy_list import (
+    StateFilter,
+    due_shown,
+    last_run,
+    state_badge,
+    with_states,
+    works,
+)
+from retention.admin.policy_page import policy_page
+from retention.admin.policy_review import PolicyReviewView
+from retention.admin.policy_say import PolicySayView
+from retention.admin.policy_waiting import PolicyWithdrawView
+from retention.admin.policy_words import then
 from retention.admin.purge_now import PurgeNowView
-from retention.models import Archive, RetentionPolicy
-from retention.presenting import keep_text
-
-LAST = 10
-"""Runs and archives that the page of a policy shows."""
+from retention.models import RetentionPolicy
+from retention.services.purge_nightly import PURGE_NIGHTLY
 
 
 @admin.register(RetentionPolicy)
@@ -47,71 +47,61 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
     page_template = "retention/policy.html"
     object_history_template = "retention/policy_history.html"
     object_history_form_template = "retention/policy_version.html"
-    list_display = ("name_shown", "kept", "then", "condition", "last_run")
-    list_filter = ("enabled", "archive_first", "soft_delete")
-    search_fields = ("name", "schema_name", "table_name")
-    search_help_text = "Its name, or its table"
+    list_display = ("name_shown", "state", "kept", "then", "due", "last_run")
+    list_filter = (StateFilter, "schema_name", "owner")
+    search_fields = ("name", "schema_name", "table_name", "owner")
+    search_help_text = "Its name, its table, or who answers for it"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RetentionPolicy]:
-        last = (
-            Run.objects.filter(kind="purge", subject=OuterRef("name"))
-            .order_by("-id")
-            .values(facts=JSONObject(id="id", state="state", at="created_at"))[:1]
-        )
-        found: QuerySet[RetentionPolicy] = super().get_queryset(request)
-        return found.annotate(last_run_facts=Subquery(last))
+        return with_states(super().get_queryset(request))
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        # Every policy that works runs then: asked once for the whole list.
+        night = next_start(PURGE_NIGHTLY)
+        upcoming = ago(night).replace(" ", "\xa0") if night is not None else NOTHING
+
+        @admin.display(description="Next run")
+        def next_run(policy: RetentionPolicy) -> str:
+            return upcoming if works(policy) else NOTHING
+
+        return (*self.list_display, next_run)
 
     @admin.display(description="Policy", ordering="name")
     def name_shown(self, policy: RetentionPolicy) -> SafeString:
         return lines(policy.name, policy.table)
+
+    @admin.display(description="State")
+    def state(self, policy: RetentionPolicy) -> SafeString:
+        return state_badge(policy)
 
     @admin.display(description="Kept", ordering="keep_hours")
     def kept(self, policy: RetentionPolicy) -> str:
         return policy.term.replace(" ", "\xa0")
 
     @admin.display(description="Then")
-    def then(self, policy: RetentionPolicy) -> SafeString | str:
-        if not policy.enabled:
-            return badge("Off")
-        if policy.soft_delete:
-            return badge("Waits: soft deletion", "warning")
-        return NOTHING if policy.keeps_for_ever else disposition(policy)
+    def then(self, policy: RetentionPolicy) -> str:
+        return then(policy) or NOTHING
 
-    @admin.display(description="Unless")
-    def condition(self, policy: RetentionPolicy) -> SafeString | str:
-        return code(keep_text(policy))
+    @admin.display(description="Due")
+    def due(self, policy: RetentionPolicy) -> SafeString | str:
+        return due_shown(policy)
 
     @admin.display(description="Last run")
-    def last_run(self, policy: Any) -> SafeString | str:
-        facts = policy.last_run_facts
-        if not facts:
-            return "never"
-        state = RunState(facts["state"])
-        at = parse_datetime(facts["at"])
-        return lines(badge(state.label, STATE_COLOURS[state]), ago(at) if at else "")
+    def last_run(self, policy: RetentionPolicy) -> SafeString | str:
+        return last_run(policy)
 
     def page(self, request: HttpRequest, obj: RetentionPolicy) -> dict[str, Any]:
-        return {
-            "policy": obj,
-            "badges": [badge("Enabled", "success") if obj.enabled else badge("Off")],
-            "sentence": sentence(obj),
-            "facts": [
-                *facts(obj),
-                *hold_facts(obj.table, request.user, using=obj.database),
-            ],
-            "may_run": request.user.has_perm("operations.control_run"),
-            "can_run": obj.enabled and not obj.soft_delete and not obj.keeps_for_ever,
-            "runs": [
-                (run, STATE_COLOURS[run.state], when(run.created_at))
-                for run in Run.objects.filter(kind="purge", subject=obj.name)
-                .select_related("requester")
-                .defer("parameters", "plan", "cursor", "result")[:LAST]
-            ],
-            "archives": [
-                (archive, when(archive.expires_at, empty="for ever"))
-                for archive in Archive.objects.filter(policy=obj).defer("layout")[:LAST]
-            ],
-        }
+        return policy_page(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(PROPOSE)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        view = PolicyFormView if request.GET.keys() & {"table", "draft"} else PolicyTablesView
+        answer: HttpResponseBase = view.as_view(model_admin=self)(request)
+        return answer
 
     def get_urls(self) -> list[URLPattern]:
         def page(route: str, view: type[Any], name: str) -> URLPattern:
@@ -121,7 +111,12 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
 
         return [
             page("<int:pk>/run/", PurgeNowView, "run"),
+            page("<int:pk>/propose/", PolicyFormView, "propose"),
+            page("<int:pk>/withdraw/", PolicyWithdrawView, "withdraw"),
             page("<int:pk>/compare/", PolicyCompareView, "compare"),
+            page("<int:pk>/history/<int:version>/restore/", PolicyRestoreView, "restore"),
+            page("review/<slug:token>/", PolicyReviewView, "review"),
+            page("say/", PolicySayView, "say"),
             *super().get_urls(),
         ]
 

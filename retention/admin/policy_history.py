@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.views.generic import TemplateView
+from django.urls import reverse
+from django.views.generic import TemplateView, View
 from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from operations.admin.show import when
-from retention.admin.policy_diff import differences
+from retention.admin.policy_diff import changes_between
+from retention.admin.policy_drafts import Draft, draft_keep
+from retention.admin.policy_edit import PROPOSE, ProposingView
 from retention.admin.policy_words import facts, sentence
 from retention.models import RetentionPolicy
+from retention.selectors.policies import policy_approval
+from retention.services.policy_terms import PolicyTerms
 
 
 def add_differences(records: Sequence[Any]) -> None:
     """Gives each record, newest first, what it changed. The oldest begins with nothing."""
     for record, before in zip(records, [*records[1:], None], strict=True):
-        old = before.instance if before is not None else None
-        record.differences = differences(old, record.instance) if old is not None else []
+        record.differences = (
+            changes_between(before.instance, record.instance) if before is not None else []
+        )
 
 
 def version_find(policy_id: str, version_id: str) -> Any:
@@ -79,7 +86,7 @@ class PolicyCompareView(UnfoldModelAdminViewMixin, TemplateView):
             form=CompareForm(initial={"old": str(old.pk), "new": str(new.pk)}, records=records),
             old=version_words(old),
             new=version_words(new),
-            changes=differences(old.instance, new.instance),
+            changes=changes_between(old.instance, new.instance),
         )
 
 
@@ -91,4 +98,26 @@ def version_page(request: HttpRequest, record: Any) -> dict[str, Any]:
         "facts": facts(policy),
         "version": record,
         "changed": when(record.history_date),
+        "approval": policy_approval(policy, record.version),
+        "may_restore": request.user.has_perm(PROPOSE)
+        and RetentionPolicy.objects.filter(pk=policy.pk).exclude(version=record.version).exists(),
     }
+
+
+class PolicyRestoreView(ProposingView, View):
+    """The terms of an older version as a draft, to be proposed like any others."""
+
+    http_method_names = ("post", "options")
+
+    def post(self, request: HttpRequest, pk: int, version: int) -> HttpResponse:
+        policy = get_object_or_404(RetentionPolicy, pk=pk)
+        record = version_find(str(pk), str(version))
+        draft = Draft(
+            # Its name stays, whatever it was called then.
+            terms=replace(PolicyTerms.of(record.instance), name=policy.name),
+            reason=f"Back to version {record.version}.",
+            policy=policy.pk,
+            version=policy.version,
+        )
+        token = draft_keep(request, draft)
+        return HttpResponseRedirect(reverse("admin:retention_retentionpolicy_review", args=[token]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operations.admin.show import NOTHING, Fact, code, number, when
+from operations.catalogue.types import TableName
 from retention.models import RetentionPolicy
 from retention.presenting import keep_text
 
@@ -15,15 +16,28 @@ def disposition(policy: RetentionPolicy) -> str:
     return f"archived for {policy.archive_days:,} days, then destroyed"
 
 
+def then(policy: RetentionPolicy) -> str:
+    """What becomes of rows at the end of their term; empty when they have none."""
+    return "" if policy.keeps_for_ever else disposition(policy)
+
+
+def along(policy: RetentionPolicy) -> str:
+    """The tables whose rows go along; empty without any."""
+    return ", ".join(str(TableName(*each)) for each in policy.dependents)
+
+
 def sentence(policy: RetentionPolicy) -> str:
     """The whole policy as one would tell it."""
     if policy.keeps_for_ever:
         return f"Rows of {policy.table} are kept for ever."
     keep = keep_text(policy)
+    with_them = ""
+    if policy.dependents:
+        with_them = f", together with the rows of {along(policy)} that refer to them"
     unless = f", unless {keep}" if keep else ""
     return (
         f"Rows of {policy.table} are kept for {policy.term} after {policy.age_column}{unless}. "
-        f"Then they are {disposition(policy)}."
+        f"Then they are {disposition(policy)}{with_them}."
     )
 
 
@@ -38,8 +52,12 @@ def facts(policy: RetentionPolicy) -> list[Fact]:
             "a row for which this is unknown is kept" if policy.keep_condition else "no condition",
         ),
         Fact("What becomes of them", disposition(policy).capitalize()),
+        Fact("Go along", code(along(policy)), "rows that refer to them go with them")
+        if policy.dependents
+        else Fact("Go along", NOTHING, "rows that are still referred to are kept"),
         Fact("Soft deletion first", "yes" if policy.soft_delete else "no"),
         Fact("Legal basis", policy.legal_basis or NOTHING),
+        Fact("Owner", policy.owner or NOTHING),
         Fact("Version", number(policy.version), "rises with every change"),
         Fact("Database", policy.database),
         Fact("Last changed", when(policy.updated_at)),

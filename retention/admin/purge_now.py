@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 
 from operations.admin.confirm import ConfirmView
@@ -11,9 +12,15 @@ from operations.dispatch import wake
 from operations.models import Run
 from operations.runs.states import RunState
 from operations.selectors.runs import run_open_for
+from retention.admin.policy_edit import PROPOSE
 from retention.admin.purges import plan_facts
 from retention.models import RetentionPolicy
 from retention.services.purge_start import purge_preview, purge_request
+
+
+def may_run(user: User | AnonymousUser) -> bool:
+    """Who controls runs, and who proposes terms: what was approved goes every night anyway."""
+    return user.has_perm("operations.control_run") or user.has_perm(PROPOSE)
 
 
 class PurgeNowView(ConfirmView):
@@ -22,9 +29,7 @@ class PurgeNowView(ConfirmView):
     run: Run | None = None
 
     def has_permission(self) -> bool:
-        return self.model_admin.has_view_permission(self.request) and self.request.user.has_perm(
-            "operations.control_run"
-        )
+        return self.model_admin.has_view_permission(self.request) and may_run(self.request.user)
 
     def find(self) -> RetentionPolicy | None:
         return RetentionPolicy.objects.filter(pk=self.kwargs["pk"]).first()

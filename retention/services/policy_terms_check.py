@@ -29,6 +29,8 @@ ReadTable = Callable[[TableName], Table]
 class TermsProblem:
     what: str
     remedy: str
+    term: str
+    """Which term it is about, as `terms_words` calls it."""
 
     def __str__(self) -> str:
         return f"{self.what} {self.remedy}"
@@ -60,7 +62,9 @@ def terms_problems(
     try:
         table = read(terms.table)
     except NoSuchTable as error:
-        yield TermsProblem(str(error), "Name a table that is there, or disable the policy.")
+        yield TermsProblem(
+            str(error), "Name a table that is there, or disable the policy.", "table"
+        )
         return
     yield from _age(terms, table)
     yield from _condition(terms, table, using)
@@ -73,6 +77,7 @@ def _texts(terms: PolicyTerms) -> Iterator[TermsProblem]:
         yield TermsProblem(
             f"{name!r} cannot be a policy's name.",
             f"Write 1 to {MOST_NAME} letters, digits and signs on one line, blanks only between.",
+            "name",
         )
     for what, text, most in (
         ("owner", terms.owner, MOST_OWNER),
@@ -82,6 +87,7 @@ def _texts(terms: PolicyTerms) -> Iterator[TermsProblem]:
             yield TermsProblem(
                 f"The {what} is not a text that can be kept.",
                 f"Write at most {most:,} whole characters.",
+                what,
             )
 
 
@@ -91,6 +97,7 @@ def _amounts(terms: PolicyTerms) -> Iterator[TermsProblem]:
         yield TermsProblem(
             f"A term of {hours:,} hours is not possible.",
             f"Say 0 to {MOST_DAYS:,} days, or that rows are kept for ever.",
+            "kept for",
         )
     if days is None:
         return
@@ -98,11 +105,13 @@ def _amounts(terms: PolicyTerms) -> Iterator[TermsProblem]:
         yield TermsProblem(
             "A term for archives is given, and nothing is archived.",
             "Archive before deletion, or leave the term out.",
+            "then",
         )
     if not 1 <= days <= MOST_DAYS:
         yield TermsProblem(
             f"Archives cannot be kept for {days:,} days.",
             f"Say 1 to {MOST_DAYS:,} days, or leave it out: they are kept for ever.",
+            "then",
         )
 
 
@@ -111,16 +120,19 @@ def _age(terms: PolicyTerms, table: Table) -> Iterator[TermsProblem]:
     remedy = f"Choose one of: {fitting}." if fitting else f"{table.name} has no such column."
     if not terms.age_column:
         if terms.keep_hours is not None:
-            yield TermsProblem("No column tells the age of a row.", remedy)
+            yield TermsProblem("No column tells the age of a row.", remedy, "counted from")
         return
     column = table.column(terms.age_column)
     if column is None:
-        yield TermsProblem(f"{table.name} has no column {terms.age_column!r}.", remedy)
+        yield TermsProblem(
+            f"{table.name} has no column {terms.age_column!r}.", remedy, "counted from"
+        )
     elif not is_age(column):
         yield TermsProblem(
             f"{table.name}.{column.name} is a {column.type}, not a date, a timestamp or a range "
             "of these.",
             remedy,
+            "counted from",
         )
 
 
@@ -130,7 +142,7 @@ def _condition(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsPr
     try:
         check_condition(terms.keep_condition, table, using=using)
     except ConditionRefused as error:
-        yield TermsProblem(str(error), "Write the condition anew.")
+        yield TermsProblem(str(error), "Write the condition anew.", "kept while")
 
 
 def _dependents(terms: PolicyTerms, table: Table, read: ReadTable) -> Iterator[TermsProblem]:
@@ -140,22 +152,27 @@ def _dependents(terms: PolicyTerms, table: Table, read: ReadTable) -> Iterator[T
             known[name] = read(name)
         except CustodyError as error:
             yield TermsProblem(
-                f"Rows of {name} are to go along. {error}", "Take it off the dependents."
+                f"Rows of {name} are to go along. {error}",
+                "Take it off the dependents.",
+                "go along",
             )
     for name in sorted(known.keys() - _reached(table, known)):
         yield TermsProblem(
             f"{name} refers neither to {table.name} nor to another dependent.",
             "Take it off the dependents, or name the table between.",
+            "go along",
         )
 
 
 def _reached(table: Table, known: dict[TableName, Table]) -> set[TableName]:
     """The dependents that refer to the table, or to a dependent that does, and so on."""
+    # A foreign key of one partition alone: its rows are the partitioned table's.
+    owners = {leaf: name for name, each in known.items() for leaf in (name, *each.leaves)}
     reached: set[TableName] = set()
     looked_at = [table]
     while looked_at:
-        referring = {key.table for key in looked_at.pop().referenced_by}
-        new = (referring & known.keys()) - reached
+        referring = {owners.get(key.table) for key in looked_at.pop().referenced_by}
+        new = {name for name in referring if name is not None} - reached
         reached |= new
         looked_at += [known[name] for name in new]
     return reached

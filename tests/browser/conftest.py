@@ -96,15 +96,18 @@ def new_page(
 
 @pytest.fixture
 def sign_in(new_page: Callable[..., Page], settings: Settings) -> SignIn:
-    """`sign_in("officer")`: a page on which somebody of that role sees the overview."""
+    """`sign_in("officer")`: a page on which somebody of that role sees the overview.
+
+    With `role`, somebody of that role under another name.
+    """
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-    def come_in(role: str, **options: Any) -> Page:
-        if not User.objects.filter(username=role).exists():
-            person(role, role=role, password=PASSWORD)
+    def come_in(name: str, *, role: str = "", **options: Any) -> Page:
+        if not User.objects.filter(username=name).exists():
+            person(name, role=role or name, password=PASSWORD)
         page = new_page(**options)
         page.goto("/")
-        page.get_by_label("Username").fill(role)
+        page.get_by_label("Username").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         expect(page).to_have_title("Overview | Custody")

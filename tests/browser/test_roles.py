@@ -16,11 +16,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SignIn = Callable[..., Page]
 
 SIDEBAR = {
-    "officer": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Alerts"],
+    "officer": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts"],
     "support": ["Overview", "Policies", "Archives", "Runs"],
-    "operator": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Alerts"],
+    "operator": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts"],
     "auditor": [
-        "Overview", "Policies", "Archives", "Certificates", "Runs", "Alerts", "Users", "Groups",
+        "Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts", "Users",
+        "Groups",
     ],
 }  # fmt: skip
 SCREENS: list[dict[str, Any]] = [
@@ -87,6 +88,10 @@ def test_every_page_fits_the_screen_without_a_complaint(
     for address in [
         *pages(console),
         reverse("admin:operations_run_decide", args=[console.run.pk, "approve"]),
+        reverse("admin:retention_retentionpolicy_add"),
+        reverse("admin:retention_retentionpolicy_add") + "?table=app.events",
+        reverse("admin:retention_retentionpolicy_propose", args=[console.policy.pk]),
+        reverse("admin:retention_retentionpolicy_compare", args=[console.policy.pk]),
         reverse("admin:password_change"),
     ]:
         page.goto(address)

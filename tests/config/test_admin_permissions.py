@@ -48,12 +48,16 @@ ACTS = {
     "operations_run_decide/pause": frozenset({"operator"}),
     "operations_run_decide/resume": frozenset({"operator"}),
     "operations_run_decide/cancel": frozenset({"operator"}),
-    "retention_retentionpolicy_run": frozenset({"operator"}),
     "retention_legalhold_table": frozenset({"officer"}),
     "retention_legalhold_place": frozenset({"officer"}),
     "retention_legalhold_say": frozenset({"officer"}),
     "retention_legalhold_release": frozenset({"officer"}),
     "retention_legalhold_review": frozenset({"officer"}),
+    "retention_retentionpolicy_run": frozenset({"operator", "officer"}),
+    **{
+        f"retention_retentionpolicy_{verb}": frozenset({"officer"})
+        for verb in ("add", "propose", "withdraw", "review", "say", "restore")
+    },
     "django_celery_beat_periodictask_time": frozenset({"operator"}),
     "django_celery_beat_periodictask_start": frozenset({"operator"}),
 }
@@ -102,6 +106,7 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
         elif name:
             pk = next((pk for model, pk in objects.items() if name.startswith(f"{model}_")), 1)
             path = re.sub(r"<(path:|int:)?\w*(id|pk)>", str(pk), route)
+            path = re.sub(r"<\w+:version>", "1", path).replace("<slug:token>", "none")
             yield name, "/admin/" + path.replace("<slug:form>", "pdf")
 
 

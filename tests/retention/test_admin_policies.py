@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from operations.models import Run
 from operations.runs.states import RunState
-from retention.models import RetentionPolicy
+from retention.admin import policy_list
+from retention.models import PolicyMeasure, RetentionPolicy
+from retention.selectors.policies import POLICY_CHANGE
 from tests.console import make_archive, make_policy, make_run, make_table, person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -81,14 +88,18 @@ def test_its_runs_and_archives_are_named_and_linked(operator: Client) -> None:
     assert archive.name in text
 
 
-def test_only_who_controls_runs_may_start_one(events: RetentionPolicy) -> None:
+def test_only_who_controls_runs_or_proposes_terms_may_start_one(events: RetentionPolicy) -> None:
     address = reverse("admin:retention_retentionpolicy_run", args=[events.pk])
-    for role in ("officer", "support", "auditor"):
+    for role in ("support", "auditor"):
         client = signed_in(person(role, role=role))
         assert "Run now" not in page(client, events)
         assert client.get(address).status_code == 403
         assert client.post(address, {"reason": "now"}).status_code == 403
     assert not Run.objects.exists()
+    officer = signed_in(person("officer", role="officer"))
+    assert "Run now" in page(officer, events)
+    run_now(officer, events, reason="approved today")
+    assert str(Run.objects.get().requester) == "officer"
 
 
 def test_before_a_purge_one_sees_what_it_would_do(
@@ -190,6 +201,48 @@ def test_an_old_version_cannot_be_put_back_by_posting_to_its_page() -> None:
         assert client.post(address, {}).status_code == 403
     policy.refresh_from_db()
     assert policy.keep_hours == 60 * 24
+
+
+def measured(policy: RetentionPolicy, **found: Any) -> None:
+    given = {"due_rows": 0, "on": timezone.localdate(), "at": timezone.now(), **found}
+    PolicyMeasure.objects.create(policy=policy, **given)
+
+
+def test_the_list_says_how_each_policy_stands(operator: Client) -> None:
+    asker = person("asker")
+    runs = make_policy("runs")
+    make_run(runs, asker, RunState.SUCCEEDED)
+    measured(runs, due_rows=12_345, estimated=True)
+    measured(runs, due_rows=7, on=timezone.localdate() - timedelta(days=1))
+    measured(make_policy("lost", owner="the desk"), due_rows=None, problem="no such table")
+    make_policy("off", enabled=False)
+    make_policy("ever", keep_hours=None, age_column="", schema_name="hr")
+    waits = make_policy("waits")
+    make_run(waits, asker, RunState.AWAITING_APPROVAL, kind=POLICY_CHANGE)
+    address = reverse("admin:retention_retentionpolicy_changelist")
+
+    def states(**filters: str) -> dict[str, str]:
+        found = operator.get(address, filters).context["cl"].result_list
+        return {
+            policy.name: str(re.sub("<[^>]*>", "", policy_list.state_badge(policy)))
+            for policy in found
+        }
+
+    assert states() == {
+        "ever": "Keeps for ever",
+        "lost": "Does not fit its table",
+        "off": "Off",
+        "runs": "In force",
+        "waits": "Waits for approval",
+    }
+    text = operator.get(address).text
+    assert "about 12,345" in text
+    assert states(state="trouble").keys() == {"lost"}
+    assert states(state="waits").keys() == {"waits"}
+    assert states(state="off").keys() == {"off"}
+    assert states(state="ever").keys() == {"ever"}
+    assert states(schema_name="hr").keys() == {"ever"}
+    assert states(owner="the desk").keys() == {"lost"}
 
 
 def test_the_list_asks_as_much_for_many_policies_as_for_few(operator: Client) -> None:
