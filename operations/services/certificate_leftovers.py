@@ -11,7 +11,7 @@ from django.utils import timezone
 from operations.certificates.canonical import NotCanonical
 from operations.certificates.files import name_of, read_document
 from operations.models import Certificate, Run
-from operations.storage import Storage, storage
+from operations.storage import Storage, StorageLocked, storage
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,11 @@ def leftovers_remove(*, run: Run, given_before: int) -> None:
         if name.counter > given_before or _is_older_than(run, store, path):
             logger.warning("%s is kept: this database does not know it.", store.location(path))
             continue
-        store.delete(path)
+        try:
+            store.delete(path)
+        except StorageLocked as error:
+            # A certificate that nobody was given. `certificate_verify` tells of it.
+            logger.warning("What a killed try left stays: %s", error)
     for draft in [name for year in _years(run) for name in store.list_drafts(_folder(year))]:
         if f".run-{run.pk}." in draft:
             store.delete_draft(draft)

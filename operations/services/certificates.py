@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -49,19 +49,26 @@ logger = logging.getLogger(__name__)
 
 
 def certificate_issue(
-    *, kind: str, subject: str, body: dict[str, Any], run: Run | None
+    *,
+    kind: str,
+    subject: str,
+    body: dict[str, Any],
+    run: Run | None,
+    lock_until: datetime | None = None,
 ) -> Certificate:
     """Signs `body`, writes the files and inserts the row; or returns what the run has already.
 
     `kind` in lower case, such as `disposition`; `body` as `canonical` takes it, its `statement`
     (if there is one) the whole in a sentence or two. Times are text, ISO 8601.
 
+    Until `lock_until` the storage itself refuses to delete the files.
+
     Two files are made durable, so call it in a transaction that holds no lock on a governed table.
 
     Raises:
         NotCanonical: the body has a value that cannot be signed.
         KeyUnusable: the signing key is not safe or cannot be read.
-        StorageError: the files could not be written.
+        StorageError: the files could not be written, or not be locked.
     """
     _check(kind, subject, body)
     issued = _issued(kind, run)
@@ -93,7 +100,7 @@ def certificate_issue(
                 return issued
             leftovers_remove(run=run, given_before=given_before)
         json_path, pdf_path = certificate_paths(envelope["number"], run.pk if run else None)
-        _store({json_path: write_document(document), pdf_path: pdf})
+        _store({json_path: write_document(document), pdf_path: pdf}, lock_until)
         return Certificate.objects.create(
             number=envelope["number"],
             kind=kind,
@@ -155,12 +162,12 @@ def _signed(envelope: dict[str, Any], key: SigningKey) -> SignedDocument:
     return SignedDocument(envelope, signature.signature_b64, key.public_key)
 
 
-def _store(files: dict[str, bytes]) -> None:
+def _store(files: dict[str, bytes], lock_until: datetime | None) -> None:
     store = storage()
     drafts = []
     try:
         for path, content in files.items():
-            draft = store.draft(path)
+            draft = store.draft(path, lock_until=lock_until)
             drafts.append(draft)
             draft.write(content)
         store.commit_all(drafts)

@@ -24,6 +24,7 @@ from operations.storage.errors import (
     StorageUnreachable,
 )
 from operations.storage.folder import FolderStorage
+from operations.storage.once import write_once
 from operations.storage.protocol import Draft, LockMode, Storage
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "is_in_s3",
     "lock_wanted",
     "storage",
+    "write_once",
 ]
 
 

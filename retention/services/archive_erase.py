@@ -10,8 +10,9 @@ import json
 from typing import Any
 
 from operations.runs.kinds import Beat
-from operations.storage import Storage, storage
+from operations.storage import storage, write_once
 from retention.models import Archive, ArchivePart
+from retention.services.protection import leftovers
 
 PROOF = "destroyed.json"
 
@@ -82,21 +83,7 @@ def part_facts(archive: Archive) -> list[dict[str, Any]]:
 
 def _known(archive: Archive) -> list[str]:
     """The manifest last: it tells of the others."""
+    attempts = leftovers(archive)
     parts = ArchivePart.objects.filter(archive=archive).order_by("number")
     files = [name for part in parts for name in (part.file, f"{part.file}.json")]
-    return [*files, f"{archive.folder}/manifest.json"]
-
-
-def write_once(store: Storage, path: str, content: bytes) -> None:
-    """The one before us was killed, or is stopped and comes back: it writes the same bytes."""
-    if store.exists(path):
-        with store.open(path) as file:
-            if file.read() == content:
-                return
-        store.delete(path)
-    draft = store.draft(path)
-    try:
-        draft.write(content)
-        draft.commit()
-    finally:
-        draft.discard()
+    return [*attempts, *files, f"{archive.folder}/manifest.json"]

@@ -23,6 +23,7 @@ from retention.models import Archive, ArchivePart
 from retention.services.archive_erase import archive_leftovers, proof, proof_file
 from retention.services.archive_writing import archive_name
 from retention.services.part_reader import part_differences, part_measure
+from retention.services.protection import leftovers
 
 OnPart = Callable[[int, int], None]
 """Called after each part with the bytes read so far and those of the archive."""
@@ -82,6 +83,11 @@ def archive_verify(*, archive: Archive, on_part: OnPart | None = None) -> Verifi
     sealed = unreadable(archive.recipients)
     if sealed:
         notes.append(f"Its bytes were compared, its rows were not counted. {sealed}")
+    if attempts := leftovers(archive):
+        notes.append(
+            f"{len(attempts):,} files of attempts that were given up are locked, and "
+            "go when the archive goes; their rows are in other parts."
+        )
     for part in parts:
         problems += _part(part, store, unpack=not sealed)
         problems += _sidecar(part, store)
@@ -261,6 +267,7 @@ def _read_json(file: str, store: Storage) -> tuple[dict[str, Any], str]:
 def _unknown(archive: Archive, parts: list[ArchivePart], store: Storage) -> Iterator[Problem]:
     known = {f"{archive.folder}/{MANIFEST}"}
     known |= {name for part in parts for name in (part.file, f"{part.file}.json")}
+    known |= set(leftovers(archive))
     for file in (*store.list(f"{archive.folder}/"), *store.list_drafts(f"{archive.folder}/")):
         if file not in known:
             yield Problem(file, "is not known to the database; it was left alone")

@@ -69,6 +69,7 @@ class ArchiveWriter:
                 "folder": self.folder,
                 "layout": {**layout(table), **self.protection.layout()},
                 "recipients": list(self.protection.recipients),
+                "locked_until": writer.lock_until,
             },
         )
         leaf = window.leaf

@@ -52,6 +52,7 @@ class PartWriter:
     ) -> None:
         self.file, self.sidecar = file, f"{file}.json"
         self._storage, self._deadline, self._protection = storage, deadline, protection
+        self.lock_until = protection.lock_until()
         self._queue: queue.Queue[bytearray | None] = queue.Queue(_QUEUED)
         self._facts: dict[str, Any] = {}
         self._written: WrittenPart | None = None
@@ -132,11 +133,10 @@ class PartWriter:
             self._error = error
 
     def _write_all(self) -> None:
-        lock_until = self._protection.lock_until()
         with ExitStack() as drafts:
-            data = self._storage.draft(self.file, lock_until=lock_until)
+            data = self._storage.draft(self.file, lock_until=self.lock_until)
             drafts.callback(data.discard)
-            sidecar = self._storage.draft(self.sidecar, lock_until=lock_until)
+            sidecar = self._storage.draft(self.sidecar, lock_until=self.lock_until)
             drafts.callback(sidecar.discard)
             stored = _Stored(data)
             packed = _Packed(self._blocks())

@@ -16,11 +16,12 @@ from operations.encryption import unreadable
 from operations.models import Run
 from operations.runs.kinds import Beat, Outcome
 from operations.services.certificates import certificate_issue
-from operations.storage import Storage, storage
+from operations.storage import Storage, storage, write_once
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.selectors.hold_honoured import holds_honoured
 from retention.services.part_reader import part_differences, part_measure
+from retention.services.protection import lock_parts, protection_of, unknown_files
 
 READERS = 2
 """Parts that are read back at a time."""
@@ -70,6 +71,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
         "passes": run.cursor.get("pass", 1),
         "archive": archive.name if archive else None,
         "archive_bytes": archive.bytes if archive else 0,
+        "leftovers": unknown_files(archive, storage()) if archive else [],
         "certificate": None,
     }
     if run.done:
@@ -78,6 +80,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
             subject=run.subject,
             body=_body(run, archive, outcome),
             run=run,
+            lock_until=archive.locked_until if archive else None,
         )
         result["certificate"] = certificate.number
     return result
@@ -88,28 +91,20 @@ def _complete(archive: Archive, run: Run) -> None:
         return
     sums = archive.parts.aggregate(rows=Sum("rows"), bytes=Sum("bytes"))
     archive.rows, archive.bytes = sums["rows"] or 0, sums["bytes"] or 0
-    manifest = _manifest(archive, run)
-    _write_once(storage(), f"{archive.folder}/manifest.json", manifest)
-    archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
-    archive.state, archive.completed_at = Archive.State.COMPLETE, timezone.now()
+    # A lock ends with a whole second, and the term with the lock.
+    now = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
     days = run.parameters["archive_days"]
-    archive.expires_at = archive.completed_at + timedelta(days=days) if days is not None else None
+    archive.expires_at = now + timedelta(days=days) if days is not None else None
+    store = storage()
+    if protection_of(run).term is not None and archive.expires_at is not None:
+        archive.locked_until = archive.expires_at
+        lock_parts(archive, archive.locked_until, store)
+    manifest = _manifest(archive, run)
+    path = f"{archive.folder}/manifest.json"
+    write_once(store, path, manifest, lock_until=archive.locked_until)
+    archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
+    archive.state, archive.completed_at = Archive.State.COMPLETE, now
     archive.save()
-
-
-def _write_once(store: Storage, path: str, content: bytes) -> None:
-    """The one before us was killed, or is stopped and comes back: it writes the same bytes."""
-    if store.exists(path):
-        with store.open(path) as file:
-            if file.read() == content:
-                return
-        store.delete(path)
-    draft = store.draft(path)
-    try:
-        draft.write(content)
-        draft.commit()
-    finally:
-        draft.discard()
 
 
 def _manifest(archive: Archive, run: Run) -> bytes:
@@ -194,6 +189,7 @@ def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]
             "manifest_sha256": archive.manifest_sha256,
             "parts": list(parts),
             "encrypted_to": archive.recipients,
+            "locked_until": archive.locked_until.isoformat() if archive.locked_until else "",
             "verified": VERIFIED_BYTES if unreadable(archive.recipients) else VERIFIED_ROWS,
         }
     return body

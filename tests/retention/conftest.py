@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from django.db import connection
 from psycopg.conninfo import make_conninfo
+from pytest_django import Settings
 
 from retention.services import purge
+from tests.s3_server import S3Server
 
 from .crash import Nursery
+from .s3_bucket import Buckets
+from .writing import Writer, stop
 
 
 def database_url() -> str:
@@ -40,3 +45,26 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small table takes many steps."""
     monkeypatch.setattr(purge, "_PAGES", (2, 1, 2))
     monkeypatch.setattr(purge, "_KEYS", (100, 1, 100))
+
+
+@pytest.fixture
+def writers(
+    other_session: Callable[[], psycopg.Connection],
+) -> Iterator[Callable[[], list[Writer]]]:
+    made: list[Writer] = []
+
+    def start() -> list[Writer]:
+        made.extend(Writer(other_session(), seed) for seed in (1, 2))
+        for writer in made:
+            writer.start()
+        return made
+
+    yield start
+    stop(made)
+
+
+@pytest.fixture
+def buckets(settings: Settings, s3_server: S3Server) -> Iterator[Buckets]:
+    made = Buckets(settings, s3_server)
+    yield made
+    made.close()

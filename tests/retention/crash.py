@@ -139,6 +139,8 @@ class Nursery:
             "out": str(out),
             "storage": str(settings.CUSTODY_STORAGE),
             "keys": str(settings.CUSTODY_KEYS),
+            "lock": settings.CUSTODY_OBJECT_LOCK,
+            "recipients": settings.CUSTODY_ARCHIVE_RECIPIENTS,
         }
         assert self._process.stdin
         assert self._process.stdout

@@ -26,8 +26,11 @@ from django.conf import settings  # noqa: E402
 
 from operations.services import run_lease  # noqa: E402
 from operations.services.actors import system_user  # noqa: E402
+from operations.storage import is_in_s3  # noqa: E402
 from operations.storage.folder import FolderStorage  # noqa: E402
 from operations.storage.folder_draft import FolderDraft  # noqa: E402
+from operations.storage.s3 import S3Storage  # noqa: E402
+from operations.storage.s3_draft import S3Draft  # noqa: E402
 from retention.models import RetentionPolicy  # noqa: E402
 from retention.services import (  # noqa: E402
     archive_erase,
@@ -53,6 +56,8 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "writing": (FolderDraft, "write", "before"),
     "flushing": (FolderDraft, "seal", "before"),
     "landed": (FolderStorage, "commit_all", "after"),
+    "put": (S3Draft, "_publish", "after"),
+    "landed in s3": (S3Storage, "commit_all", "after"),
     "durable": (ArchiveWriter, "add", "after"),
     "committed": (purge.Purge, "committed", "before"),
     "verifying": (purge.Purge, "verify", "after"),
@@ -125,7 +130,11 @@ def fill_disk(after: int) -> None:
 
 
 def work(order: dict[str, Any]) -> None:
-    settings.CUSTODY_STORAGE, settings.CUSTODY_KEYS = Path(order["storage"]), Path(order["keys"])
+    place = order["storage"]
+    settings.CUSTODY_STORAGE = place if is_in_s3(place) else Path(place)
+    settings.CUSTODY_KEYS = Path(order["keys"])
+    settings.CUSTODY_OBJECT_LOCK = order["lock"]
+    settings.CUSTODY_ARCHIVE_RECIPIENTS = order["recipients"]
     settings.CUSTODY_RUN_LEASE_SECONDS = order["lease"]
     run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
     copy_out.BLOCK = 1 << 12

@@ -14,6 +14,7 @@ from django.db import connection
 from psycopg import sql
 
 from operations.models import Run
+from operations.storage import is_in_s3, storage
 from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.services.purge_start import PurgeAnswer
 
@@ -115,11 +116,15 @@ def _read_back(table: str, names: sql.Composable, content: bytes, select: str) -
 
 
 def stored(file: str) -> bytes:
-    return (Path(settings.CUSTODY_STORAGE) / file).read_bytes()
+    with storage().open(file) as opened:
+        return opened.read()
 
 
 def files(folder: str = "archives") -> set[str]:
     """Every file there is, drafts included."""
+    if is_in_s3(settings.CUSTODY_STORAGE):
+        store = storage()
+        return {*store.list(f"{folder}/"), *store.list_drafts(f"{folder}/")}
     root = Path(settings.CUSTODY_STORAGE)
     return {str(path.relative_to(root)) for path in (root / folder).rglob("*") if not path.is_dir()}
 
