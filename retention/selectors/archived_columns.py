@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.catalogue.types import Column, Key, Table, TableName
+from retention.selectors.conversions import Conversion
 from retention.selectors.queries import Row, rows
 
 _TEXT: Row = {
@@ -45,6 +46,15 @@ class ArchivedColumn:
     @property
     def name(self) -> str:
         return self.column.name
+
+    @property
+    def is_text(self) -> bool:
+        """It is read as a text, whatever it was."""
+        return self.column.category == "S"
+
+    def conversion(self, to: Column) -> Conversion:
+        """Of its values, read as `read_as`, to a column of today."""
+        return Conversion(self.place, self.read_as, self.is_text, to)
 
 
 def archived_columns(layout: dict[str, Any], *, using: str) -> tuple[ArchivedColumn, ...]:

@@ -2,62 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from operations.catalogue.identifiers import quoted
 from operations.catalogue.types import Column, Table
+from operations.exceptions import UsageError
 from retention.exceptions import RestoreRefused
-from retention.selectors.queries import rows
+from retention.selectors.archived_columns import (
+    ArchivedColumn,
+    archived_columns,
+    archived_types,
+)
+from retention.selectors.conversions import Conversion, castable
+from retention.selectors.queries import Row
+from retention.selectors.restore_choice import ColumnChoice
 
-_ALIKE = (frozenset({"int2", "int4", "int8", "numeric"}), frozenset({"text", "varchar"}))
-"""Types between which a value that comes back unchanged has kept its meaning."""
+_REMEDY = (
+    "Undo that change, leave a column out (--drop-column NAME), say where its values go "
+    "(--columns OLD=NEW), or restore into another schema (--into-schema NAME)."
+)
+
+
+@dataclass(frozen=True)
+class StagedColumn:
+    """A column of the archive in the stage, in the layout's order."""
+
+    archived: str
+    """Its name when the rows were archived."""
+    staged_type: str
+    """What its text is read as."""
+    of_enum: str = ""
+    """The enum that it had then, when it is read as text."""
 
 
 @dataclass(frozen=True)
 class RestoreColumn:
-    """One column of the archive, in the layout's order."""
+    """One column of the archive whose values go back."""
 
     archived: str
-    """Its name when the rows were archived."""
+    place: int
+    """In the layout, and so in the stage, from 0."""
     column: Column
     """Where its values go."""
-    staged_type: str
-    """What its text is read as: the archived type, or what was under it when that is a domain."""
-    converted: bool
-    """The column has another type now: each value must come through the conversion unchanged."""
+    conversion: Conversion | None = None
+    """The column has another type now, or its values are read as texts first: each one must come
+    through the conversion unchanged."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What a label is called today, by what it was called."""
+    changed: bool = False
+    """The column has another type than its values had."""
 
 
-def restore_columns(layout: dict[str, Any], table: Table, *, using: str) -> list[RestoreColumn]:
+@dataclass(frozen=True)
+class RestoreColumns:
+    staged: tuple[StagedColumn, ...]
+    """All of the archive's."""
+    taken: tuple[RestoreColumn, ...]
+    """Those that go back."""
+
+
+def restore_columns(
+    layout: dict[str, Any], table: Table, *, choice: ColumnChoice, as_asked: bool, using: str
+) -> RestoreColumns:
     """A column that was renamed is followed by its number; one that was added has no value here.
 
+    Args:
+        as_asked: values are read as a search reads them, because rows are chosen by them.
+
     Raises:
-        RestoreRefused: a column, or its type, is not there any more; each one is named.
+        RestoreRefused: a column has no place any more, or its type cannot be had from the archived
+            one; each one is named.
+        UsageError: the choice names what is not there.
     """
-    archived = layout["columns"]
-    types = {
-        row["name"]: row
-        for row in rows("archived_types", {"names": [c["type"] for c in archived]}, using=using)
-    }
-    names = {column["name"] for column in archived}
-    found: list[RestoreColumn] = []
+    columns = archived_columns(layout, using=using)
+    types = archived_types(layout, using=using)
+    refuse_unknown(choice, columns, table)
+    staged: list[StagedColumn] = []
+    taken: list[RestoreColumn] = []
     wrong: list[str] = []
-    for each in archived:
-        column = table.column(each["name"]) or _renamed(each, table, names)
-        problem = _problem(each, column, types[each["type"]])
-        if problem:
+    for each in columns:
+        found = types[each.type]
+        if each.name in choice.left_out:
+            staged.append(StagedColumn(each.name, "text"))
+            continue
+        column = _column_of(each, table, columns, choice)
+        problem = _no_place(each, column)
+        if problem or column is None:
             wrong.append(problem)
-        elif column is not None:
-            plain = types[each["type"]]["plain"]
-            found.append(RestoreColumn(each["name"], column, plain, column.type != each["type"]))
+            continue
+        labels = choice.labels.get(each.name, {})
+        stage, conversion = _read(each, found, column, as_asked=as_asked or bool(labels))
+        if conversion is not None and not castable(conversion, using=using):
+            wrong.append(
+                f"column {quoted(each.name)} had the type {each.type} and has {column.type} now"
+            )
+        staged.append(stage)
+        changed = column.type != each.type
+        taken.append(RestoreColumn(each.name, each.place, column, conversion, labels, changed))
     wrong += _no_longer_generated(layout["generated"], table)
     if wrong:
         raise RestoreRefused(
-            f"The rows do not fit into {table.name} as it is now: {'; '.join(wrong)}. "
-            "Undo that change, or copy the rows out of the archive by hand."
+            f"The rows do not fit into {table.name} as it is now: {'; '.join(wrong)}. {_REMEDY}"
         )
-    return found
+    return RestoreColumns(tuple(staged), tuple(taken))
 
 
 def columns_added(table: Table, taken: Iterable[RestoreColumn]) -> list[str]:
@@ -66,32 +115,61 @@ def columns_added(table: Table, taken: Iterable[RestoreColumn]) -> list[str]:
     return [c.name for c in table.columns if c.name not in names and not c.generated]
 
 
-def _renamed(each: dict[str, Any], table: Table, archived: set[str]) -> Column | None:
+def refuse_unknown(choice: ColumnChoice, columns: Sequence[ArchivedColumn], table: Table) -> None:
+    archived = {each.name for each in columns}
+    asked = {*choice.renamed, *choice.left_out, *choice.labels}
+    unknown = sorted(asked - archived)
+    if unknown:
+        raise UsageError(
+            f"The archive has no column {quoted(unknown[0])}. "
+            f"It has: {', '.join(quoted(each.name) for each in columns)}."
+        )
+    no_enum = [each.name for each in columns if each.name in choice.labels and not each.is_text]
+    if no_enum:
+        raise UsageError(f"{quoted(no_enum[0])} has no labels: only those of an enum are mapped.")
+    goals = list(choice.renamed.values())
+    for goal in goals:
+        if table.column(goal) is None:
+            raise UsageError(f"{table.name} has no column {quoted(goal)}.")
+        if goals.count(goal) > 1:
+            raise UsageError(f"Two columns are to go to {quoted(goal)}.")
+
+
+def _column_of(
+    each: ArchivedColumn, table: Table, columns: Iterable[ArchivedColumn], choice: ColumnChoice
+) -> Column | None:
+    if each.name in choice.renamed:
+        return table.column(choice.renamed[each.name])
+    taken = set(choice.renamed.values())
+    column = table.column(each.name)
+    if column is not None and column.name not in taken:
+        return column
+    archived = {other.name for other in columns}
     for column in table.columns:
-        at_its_place = column.position == each["position"] and column.type == each["type"]
-        if at_its_place and column.name not in archived:
+        at_its_place = column.position == each.column.position and column.type == each.type
+        if at_its_place and column.name not in archived and column.name not in taken:
             return column
     return None
 
 
-def _problem(each: dict[str, Any], column: Column | None, type_: dict[str, Any]) -> str:
-    name = quoted(each["name"])
+def _no_place(each: ArchivedColumn, column: Column | None) -> str:
+    name = quoted(each.name)
     if column is None:
         return f"column {name} was dropped"
     if column.generated:
         return f"column {name} is generated now"
-    if type_["plain"] is None:
-        return f"column {name} had the type {each['type']}, which does not exist any more"
-    before = (type_["base_schema"], type_["base_name"])
-    now = (column.base_schema, column.base_name)
-    if before != now and not _alike(before, now):
-        return f"column {name} had the type {each['type']} and has {column.type} now"
     return ""
 
 
-def _alike(*types: tuple[str, str]) -> bool:
-    names = {name for schema, name in types if schema == "pg_catalog"}
-    return len(names) == len(set(types)) and any(names <= family for family in _ALIKE)
+def _read(
+    each: ArchivedColumn, found: Row, column: Column, *, as_asked: bool
+) -> tuple[StagedColumn, Conversion | None]:
+    """As what it was, where that is what the column takes; else in a way that always succeeds."""
+    plain = found["plain"]
+    if column.type == each.type and plain is not None and not (as_asked and each.read_as != plain):
+        return StagedColumn(each.name, plain), None
+    enum = each.type if found["base_kind"] == "enum" else ""
+    return StagedColumn(each.name, each.read_as, enum), each.conversion(column)
 
 
 def _no_longer_generated(generated: list[str], table: Table) -> list[str]:

@@ -13,7 +13,13 @@ from operations.catalogue.types import Column, Table, TableName
 from retention.exceptions import RestoreRefused
 from retention.models import Archive
 from retention.selectors.queries import Row, rows
-from retention.selectors.restore_columns import RestoreColumn, columns_added, restore_columns
+from retention.selectors.restore_choice import RestoreChoice
+from retention.selectors.restore_columns import (
+    RestoreColumn,
+    StagedColumn,
+    columns_added,
+    restore_columns,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class RestoreTarget:
 
     table: Table
     columns: tuple[RestoreColumn, ...]
+    staged: tuple[StagedColumn, ...]
+    """What is read of the archive: its columns in the layout's order, left out or not."""
     named_by: tuple[RestoreColumn, ...]
     """The columns that name an archived row to people; empty for a table without a key."""
     key: Match | None
@@ -72,18 +80,25 @@ class RestoreTarget:
     def renamed(self) -> dict[str, str]:
         return {c.archived: c.column.name for c in self.columns if c.archived != c.column.name}
 
-    def place(self, name: str) -> int:
-        """The number, from 0, of the archive's column whose values go to the column `name`."""
-        return [each.column.name for each in self.columns].index(name)
+    def takes(self, name: str) -> RestoreColumn:
+        """The archive's column whose values go to the column `name`."""
+        return next(each for each in self.columns if each.column.name == name)
 
 
-def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
+def target_name(archive: Archive, choice: RestoreChoice) -> TableName:
+    return TableName(choice.into_schema or archive.schema_name, archive.table_name)
+
+
+def restore_target(archive: Archive, choice: RestoreChoice, *, using: str) -> RestoreTarget:
     """Raises RestoreRefused, with what is in the way."""
-    table = _table(archive, using)
-    columns = tuple(restore_columns(archive.layout, table, using=using))
+    table = _table(target_name(archive, choice), archive, using)
+    found = restore_columns(
+        archive.layout, table, choice=choice.columns, as_asked=choice.some, using=using
+    )
+    columns = found.taken
     by_archived = {each.archived: each for each in columns}
     taken = {each.column.name for each in columns}
-    named_by = tuple(by_archived[name] for name in archive.layout["key"])
+    named_by = tuple(by_archived[name] for name in archive.layout["key"] if name in by_archived)
     indexes = rows("unique_indexes", {"table": table.oid}, using=using)
     matches = {
         row["name"]: _match(row, row["columns"], table)
@@ -92,7 +107,7 @@ def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
     }
     key_columns = {each.column.name for each in named_by}
     key = next((m for m in matches.values() if set(m.columns) == key_columns), None)
-    if key is None and any(each.converted for each in columns):
+    if key is None and any(each.changed for each in columns):
         raise RestoreRefused(
             f"{table.name} has no key any more that its archived rows could be found by, and the "
             "types of its columns changed. Give it back its key first."
@@ -107,6 +122,7 @@ def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
     return RestoreTarget(
         table=table,
         columns=columns,
+        staged=found.staged,
         named_by=named_by,
         key=key,
         uniques=tuple(m for m in matches.values() if m is not key),
@@ -115,14 +131,14 @@ def restore_target(archive: Archive, *, using: str) -> RestoreTarget:
     )
 
 
-def _table(archive: Archive, using: str) -> Table:
-    name = TableName(archive.schema_name, archive.table_name)
+def _table(name: TableName, archive: Archive, using: str) -> Table:
     try:
         table = read_table(name, using=using)
     except NoSuchTable:
         raise RestoreRefused(
             f"There is no table {name} any more: create it as it was (the columns and types stand "
-            f"in the archive's {archive.folder}/manifest.json), then restore."
+            f"in the archive's {archive.folder}/manifest.json), then restore; or restore into "
+            "another schema (--into-schema NAME), where a table is made."
         ) from None
     if table.kind == "foreign":
         raise RestoreRefused(f"{name} is a foreign table: restore where its rows are.")

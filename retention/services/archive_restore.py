@@ -32,8 +32,12 @@ from operations.runs.kinds import (
 from operations.services.run_execute import STATEMENT_LIMIT
 from retention.exceptions import RestoreRefused
 from retention.models import Archive, ArchivePart
+from retention.selectors.restore_choice import RestoreChoice
 from retention.services.layout import fingerprint
+from retention.services.restore_family import Family, family
+from retention.services.restore_plan import restore_plan
 from retention.services.restore_reasons import RowsRefused
+from retention.services.restore_recovery import recovery_make
 from retention.services.restore_slice import Tally
 from retention.services.restore_verdicts import Lines
 from retention.services.restore_work import MOST_NAMED, RestoreWork
@@ -45,6 +49,7 @@ _WAITED = (errors.LockNotAvailable, errors.DeadlockDetected, errors.Serializatio
 """Failures of a step that a smaller one would meet as well."""
 
 _START: dict[str, Any] = {
+    "member": 0,
     "part": None,
     "line": 0,
     "restored": 0,
@@ -57,7 +62,8 @@ _START: dict[str, Any] = {
 
 @register
 class ArchiveRestore(RunKind):
-    """Takes the parts from the last to the first, and of each the lines in their order."""
+    """Takes the archives, parents first; of each the parts from the last to the first, and of each
+    of these the lines in their order."""
 
     name = "archive_restore"
     title = "Restore of an archive"
@@ -69,63 +75,59 @@ class ArchiveRestore(RunKind):
         first, least, most = _ROWS
         self.size = BatchSize(int(run.cursor.get("size", first)), least, most)
         self.seconds = 0.0
+        self.family: Family | None = None
         self.work: RestoreWork | None = None
+        self.member = -1
         self.health: Health | None = None
 
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
         archive = Archive.objects.select_related("policy", "run").get(pk=parameters["archive"])
-        work = RestoreWork(archive, using=using)
-        table = work.target.table
-        return Plan(
-            subject=archive.name,
-            facts={
-                "archive": archive.name,
-                "table": str(table.name),
-                "rows": archive.rows,
-                "parts": len(work.parts),
-                "columns_with_their_default": work.target.added,
-                "columns_renamed": work.target.renamed,
-            },
-            total=archive.rows,
-            parameters={
-                "archive": archive.pk,
-                "table": [table.name.schema, table.name.name],
-                "fingerprint": fingerprint(table.name, using=using),
-            },
-        )
+        choice = RestoreChoice.from_json(parameters["choice"])
+        return restore_plan(archive=archive, choice=choice, using=using)
 
     # One step.
 
     def prepare(self, beat: Beat) -> None:
-        if self.work is None:
-            self.work = self._planned_work()
-            table = self.work.target.table
-            self.health = Health(sorted(table.leaves or (table.name,)), using=self.using)
-        part = self._part(self.work, self.cursor)
+        if self.family is None:
+            self.family = self._planned_family()
+        if self.family.choice.into_schema:
+            for archive in self.family.archives:
+                recovery_make(archive, self.family.choice.into_schema, using=self.using)
+        self.family.gather(beat)
+        work = self._member_work(self.family, self.cursor)
+        part = self._part(work, self.cursor)
         if part is not None:
-            self.work.prepare(part, beat)
+            work.prepare(part, beat)
 
     def step(self, run: Run) -> Step:
         began = time.monotonic()
         assert self.work is not None
+        assert self.family is not None
         cursor = {**self.cursor, "conflicts": list(self.cursor["conflicts"])}
         part = self._part(self.work, cursor)
         if part is None:
-            return Step(self._moved_to(cursor), 0, finished=True)
+            return self._next_member(self.family, cursor)
         self.work.lock_against_ddl()
         table = self.work.target.table.name
-        if fingerprint(table, using=self.using) != self.parameters["fingerprint"]:
+        planned = self.parameters["fingerprints"][cursor["member"]]
+        if planned and fingerprint(table, using=self.using) != planned:
             raise _outdated(f"The columns of {table} changed after this run was planned.")
         self.work.pin()
         if part.number != cursor["part"]:
+            # Parts in between hold none of the chosen rows.
             cursor.update(part=part.number, line=0)
         before = cursor["line"]
         self._put(self.work, part, cursor, began)
         self.seconds = time.monotonic() - began
-        done = cursor["line"] - before
-        finished = self._part(self.work, cursor) is None
-        return Step(self._moved_to(cursor), done, finished=finished)
+        last = cursor["member"] + 1 == len(self.family.archives)
+        finished = last and self._part(self.work, cursor) is None
+        return Step(self._moved_to(cursor), cursor["line"] - before, finished=finished)
+
+    def _next_member(self, family: Family, cursor: dict[str, Any]) -> Step:
+        cursor.update(member=cursor["member"] + 1, part=None, line=0)
+        finished = cursor["member"] >= len(family.archives)
+        return Step(self._moved_to(cursor), 0, finished=finished)
 
     def _moved_to(self, cursor: dict[str, Any]) -> dict[str, Any]:
         cursor["size"] = self.size.value
@@ -161,15 +163,36 @@ class ArchiveRestore(RunKind):
                 [f"{int(left * 1000)}ms"],
             )
 
-    def _planned_work(self) -> RestoreWork:
+    def _planned_family(self) -> Family:
         archive = Archive.objects.select_related("policy", "run").get(pk=self.parameters["archive"])
+        choice = RestoreChoice.from_json(self.parameters["choice"])
         try:
-            return RestoreWork(archive, using=self.using)
+            found = family(archive, choice, using=self.using)
         except RestoreRefused as error:
             raise _outdated(str(error)) from error
+        if [each.pk for each in found.archives] != self.parameters["archives"]:
+            raise _outdated("The archives that belong together are others than were planned.")
+        return found
+
+    def _member_work(self, family: Family, cursor: dict[str, Any]) -> RestoreWork:
+        member = min(cursor["member"], len(family.archives) - 1)
+        if self.work is not None and self.member == member:
+            return self.work
+        if self.work is not None:
+            self.work.clear()
+        try:
+            work = family.work(member)
+        except RestoreRefused as error:
+            raise _outdated(str(error)) from error
+        table = work.target.table
+        self.health = Health(sorted(table.leaves or (table.name,)), using=self.using)
+        self.work, self.member = work, member
+        return work
 
     def _part(self, work: RestoreWork, cursor: dict[str, Any]) -> ArchivePart | None:
         """The part that is to go on with; None after the last."""
+        if cursor["member"] != self.member:
+            return None
         for part in work.parts:
             if cursor["part"] is None or part.number < cursor["part"]:
                 return part
@@ -193,6 +216,8 @@ class ArchiveRestore(RunKind):
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         if self.work is not None:
             self.work.clear()
+        if self.family is not None:
+            self.family.clear()
         return restored_so_far(run)
 
 
@@ -206,7 +231,10 @@ def restored_so_far(run: Run) -> dict[str, Any]:
 def _count(cursor: dict[str, Any], part: ArchivePart, tally: Tally) -> None:
     for name in ("restored", "already_there", "changed_by_trigger", "conflict_count"):
         cursor[name] += getattr(tally, name)
-    cursor["conflicts"] += [{"part": part.number, **asdict(each)} for each in tally.conflicts]
+    place: dict[str, Any] = {"part": part.number}
+    if cursor["member"]:
+        place["archive"] = part.archive.name
+    cursor["conflicts"] += [{**place, **asdict(each)} for each in tally.conflicts]
 
 
 def _outdated(what: str) -> PlanOutdated:

@@ -18,6 +18,7 @@ from operations.conditions.check import check_condition
 from operations.conditions.parse import parse_condition
 from operations.conditions.render import render
 from operations.conditions.structure import And, Comparison, Condition, Not, Or
+from operations.encryption import refuse_unreadable
 from operations.runs.kinds import Beat
 from operations.storage import storage
 from retention.exceptions import ArchiveDamaged, ArchiveRefused
@@ -66,8 +67,13 @@ class ArchiveRows:
     """One archive, as this session reads it."""
 
     def __init__(self, archive: Archive, *, using: str) -> None:
-        """Raises ArchiveRefused: it was destroyed, or a newer version of Custody wrote it."""
-        refuse_unreadable(archive)
+        """
+        Raises:
+            ArchiveRefused: it was destroyed, or a newer version of Custody wrote it.
+            IdentityNeeded: it is encrypted, and no identity is at hand.
+        """
+        _refuse_gone(archive)
+        refuse_unreadable(archive.recipients)
         self.archive, self._using = archive, using
         self.columns = archived_columns(archive.layout, using=using)
         name = TableName(archive.schema_name, archive.table_name)
@@ -76,7 +82,9 @@ class ArchiveRows:
 
     def condition(self, text: str) -> Condition:
         """Raises ConditionRefused: on the archived columns it cannot be meant so."""
-        condition = parse_condition(text, self.table)
+        return self.checked(parse_condition(text, self.table))
+
+    def checked(self, condition: Condition) -> Condition:
         check_condition(condition, self.table, using=self._using)
         return condition
 
@@ -175,7 +183,7 @@ class ArchiveRows:
         )
 
 
-def refuse_unreadable(archive: Archive) -> None:
+def _refuse_gone(archive: Archive) -> None:
     """Raises ArchiveRefused for an archive that is gone, or that a newer version wrote."""
     if archive.state == Archive.State.DESTROYED:
         raise ArchiveRefused(

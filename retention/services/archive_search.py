@@ -10,6 +10,7 @@ from psycopg import sql
 
 from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.structure import Condition
+from operations.encryption import IdentityNeeded
 from operations.exceptions import CustodyError
 from operations.runs.kinds import Beat
 from retention.exceptions import ArchiveRefused
@@ -70,7 +71,7 @@ class ArchiveSearch:
             try:
                 rows = ArchiveRows(archive, using=archive.run.database)
                 ready.append((rows, rows.condition(self.where) if self.where else None))
-            except (ArchiveRefused, ConditionRefused) as error:
+            except (ArchiveRefused, IdentityNeeded, ConditionRefused) as error:
                 if self.only_named:
                     raise
                 self.skipped.append((archive, str(error)))

@@ -25,8 +25,8 @@ from operations.runs.kinds import Beat
 from operations.vetoes import Protection
 from retention.models import Archive, ArchivePart, HeldRow
 from retention.selectors.archived_columns import ArchivedColumn
+from retention.selectors.conversions import Conversion, castable
 from retention.services.archive_rows import ROWS, ArchiveRows, staged
-from retention.services.conversions import Conversion, castable
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,20 @@ def _images(columns: Sequence[ArchivedColumn], table: Table, using: str) -> list
     images = []
     for column in table.columns:
         archived = by_name.get(column.name) or free.get(column.position)
-        if archived is None or not castable(archived.read_as, column, using=using):
-            images.append(_Image(column, None))
-        elif archived.column.base_type == column.base_type:
-            images.append(_Image(column, archived.place))
-        else:
-            conversion = Conversion(archived.place, archived.read_as, column)
-            conversion.make(using=using)
-            images.append(_Image(column, archived.place, conversion))
+        images.append(_image(archived, column, using))
     return images
+
+
+def _image(archived: ArchivedColumn | None, column: Column, using: str) -> _Image:
+    if archived is None:
+        return _Image(column, None)
+    if archived.column.base_type == column.base_type:
+        return _Image(column, archived.place)
+    conversion = archived.conversion(column)
+    if not castable(conversion, using=using):
+        return _Image(column, None)
+    conversion.make(using=using)
+    return _Image(column, archived.place, conversion)
 
 
 def _touched(

@@ -9,7 +9,7 @@ again as it had decided.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import connections, transaction
 from psycopg import sql
@@ -20,7 +20,7 @@ from operations.catalogue.types import TableName
 from operations.runs.kinds import Beat
 from retention.models import ArchivePart
 from retention.selectors.restore_target import RestoreTarget
-from retention.services.restore_stage import STAGE, VERDICT, Stage
+from retention.services.restore_stage import STAGE, VERDICT, Chosen, Stage
 from retention.services.restore_verdicts import Lines, names, row_text, values
 
 _ARCHIVED = sql.SQL("pg_temp.custody_archived")
@@ -42,7 +42,12 @@ class Copies:
         self._target, self._stage, self._using = target, stage, using
         self._session: object = None
 
-    def count(self, parts: Sequence[ArchivePart], beat: Beat) -> None:
+    def count(
+        self,
+        parts: Sequence[ArchivePart],
+        chosen: Callable[[ArchivePart], Chosen],
+        beat: Beat,
+    ) -> None:
         """Reads the parts, in the order in which they will be restored, and then the table."""
         if self._session is self._stage.session:
             return
@@ -58,7 +63,7 @@ class Copies:
         )
         image = _digest(row_text(values(self._target)))
         for place, part in enumerate(parts):
-            self._stage.fill(part, beat)
+            self._stage.fill(part, beat, chosen(part))
             with transaction.atomic(using=self._using):
                 self._stage.pin()
                 self._execute(

@@ -6,7 +6,7 @@ something stands is told with what stands there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections, transaction
 from psycopg import sql
 
 from operations.batches.application_path import application_path
+from operations.catalogue.types import TableName
 from retention.selectors.restore_target import RestoreTarget
 from retention.services.restore_reasons import RowsRefused, refusal
 from retention.services.restore_stage import STAGE, UNREAD, VERDICT, staged
@@ -74,29 +75,34 @@ class SliceRestore:
         self._target, self._known, self._using = target, known, using
         self._limit = limit
 
-    def look(self, lines: Lines, *, most: int, rehearsal: bool = False) -> Tally:
+    def look(
+        self, lines: Lines, *, most: int, rehearsed: Collection[TableName] | None = None
+    ) -> Tally:
         """What is known of the lines before anything is inserted.
 
         `restored` counts the rows in whose way nothing is known to stand. `most` limits the
-        conflicts that are named, not those that are counted.
+        conflicts that are named, not those that are counted. `rehearsed`: see `verdicts`.
         """
         self._limit()
         if self._known is not None:
             self._execute(self._known(lines))
-        for statement in verdicts(self._target, lines, rehearsal=rehearsal):
+        for statement in verdicts(self._target, lines, rehearsed=rehearsed):
             self._execute(statement)
-        there, conflicts, unread = self._one(
-            "SELECT (SELECT pg_catalog.count(*) FROM {verdict} v WHERE {v} AND NOT v.conflict),"
+        staged_rows, there, conflicts, unread = self._one(
+            "SELECT (SELECT pg_catalog.count(*) FROM {stage} s WHERE {s}),"
+            " (SELECT pg_catalog.count(*) FROM {verdict} v WHERE {v} AND NOT v.conflict),"
             " (SELECT pg_catalog.count(*) FROM {verdict} v WHERE {v} AND v.conflict),"
             " (SELECT pg_catalog.count(*) FROM {unread} u WHERE {u})",
+            stage=STAGE,
             verdict=VERDICT,
             unread=UNREAD,
+            s=lines.of("s"),
             v=lines.of("v"),
             u=lines.of("u"),
         )
         refused = conflicts + unread
         named = self._conflicts(lines, most) if refused and most > 0 else []
-        return Tally(len(lines) - there - refused, there, refused, conflicts=named)
+        return Tally(staged_rows - there - conflicts, there, refused, conflicts=named)
 
     def put(self, lines: Lines, *, most: int) -> Tally:
         """Looks, and inserts what is missing.

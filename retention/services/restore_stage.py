@@ -7,6 +7,7 @@ take its time; a worker that lost its session fills them again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from psycopg import sql
@@ -15,8 +16,10 @@ from operations.runs.kinds import Beat
 from operations.storage import Storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import ArchivePart
-from retention.selectors.restore_target import RestoreTarget
-from retention.services.layout import COPY_OPTIONS, session_pin
+from retention.selectors.conversions import Conversion
+from retention.selectors.restore_columns import StagedColumn
+from retention.services.copy_in import HEADER, copy_in
+from retention.services.layout import session_pin
 from retention.services.part_reader import PartReader, part_differences, part_measure, records
 
 STAGE = sql.SQL("pg_temp.custody_stage")
@@ -37,21 +40,37 @@ def staged(place: int) -> sql.Identifier:
     return sql.Identifier(f"c{place + 1}")
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows of a part are wanted."""
+
+    where: sql.Composable | None = None
+    """A condition on the stage's columns, asked while the part is read."""
+    belonging: sql.Composable | None = None
+    """One on the stage as `s` that may look elsewhere, asked afterwards."""
+
+
 class Stage:
     """The temporary tables of one session, and the part that is in them."""
 
     def __init__(
         self,
-        target: RestoreTarget,
+        columns: Sequence[StagedColumn],
+        conversions: Sequence[Conversion],
         store: Storage,
         *,
         settings: Mapping[str, str],
         using: str,
     ) -> None:
-        """`settings`: the session's, with which the archive was written."""
-        self._target, self._store, self._using = target, store, using
-        self._settings = settings
-        self._names = sql.SQL(", ").join(staged(i) for i in range(len(target.columns)))
+        """
+        Args:
+            columns: all of the archive's.
+            conversions: of their values, made together with the tables.
+            settings: the session's, with which the archive was written.
+        """
+        self._columns, self._conversions = columns, conversions
+        self._store, self._settings, self._using = store, settings, using
+        self._names = sql.SQL(", ").join(staged(i) for i in range(len(columns)))
         self._session: object = None
         self._part: int | None = None
 
@@ -61,8 +80,8 @@ class Stage:
         connections[self._using].ensure_connection()
         return connections[self._using].connection
 
-    def fill(self, part: ArchivePart, beat: Beat) -> None:
-        """Puts the part into the tables, unless it is there.
+    def fill(self, part: ArchivePart, beat: Beat, chosen: Chosen = Chosen()) -> None:
+        """Puts the chosen rows of the part into the tables, unless they are there.
 
         Raises:
             StorageError: the part is missing or cannot be read.
@@ -74,28 +93,38 @@ class Stage:
         try:
             with transaction.atomic(using=self._using):
                 self._empty()
-                self._copy_whole(part, beat)
+                self._copy_whole(part, beat, chosen.where)
         except _UNREADABLE:
             differs = part_differences(part, part_measure(self._store, part.file))
             if differs:
                 raise self._damaged(part, differs) from None
             with transaction.atomic(using=self._using):
                 self._empty()
-                self._copy_by_record(part, beat)
+                self._copy_by_record(part, beat, chosen.where)
         self._session, self._part = self.session, part.pk
         with connections[self._using].cursor() as cursor:
+            if chosen.belonging is not None:
+                cursor.execute(
+                    sql.SQL("DELETE FROM {} s WHERE ({}) IS NOT TRUE").format(
+                        STAGE, chosen.belonging
+                    )
+                )
             cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))
 
     def drop(self) -> None:
         self._session = self._part = None
         with connections[self._using].cursor() as cursor:
             cursor.execute(_DROP)
+        for conversion in self._conversions:
+            conversion.drop(using=self._using)
 
     def _empty(self) -> None:
         with connections[self._using].cursor() as cursor:
             if self._session is not self.session:
                 for statement in self._create():
                     cursor.execute(statement)
+                for conversion in self._conversions:
+                    conversion.make(using=self._using)
             cursor.execute(
                 sql.SQL("TRUNCATE {}, {}, {} RESTART IDENTITY").format(STAGE, UNREAD, VERDICT)
             )
@@ -108,7 +137,7 @@ class Stage:
         session_pin(self._using, {**self._settings, "statement_timeout": "0"})
 
     def _create(self) -> Iterable[sql.Composable]:
-        places = range(len(self._target.columns))
+        places = range(len(self._columns))
         yield _DROP
         yield sql.SQL(
             "CREATE TEMPORARY TABLE {} ("
@@ -117,7 +146,7 @@ class Stage:
             STAGE,
             sql.SQL(", ").join(
                 # The type's name is the catalogue's, never a user's.
-                sql.SQL("{} {}").format(staged(i), sql.SQL(self._target.columns[i].staged_type))
+                sql.SQL("{} {}").format(staged(i), sql.SQL(self._columns[i].staged_type))
                 for i in places
             ),
         )
@@ -134,28 +163,13 @@ class Stage:
 
     # All at once.
 
-    def _copy_whole(self, part: ArchivePart, beat: Beat) -> None:
+    def _copy_whole(self, part: ArchivePart, beat: Beat, where: sql.Composable | None) -> None:
         reader = PartReader(self._store, part.file)
-        self._copy(STAGE, self._names, _beating(reader.blocks(), beat))
+        blocks = _beating(reader.blocks(), beat)
+        copy_in(STAGE, self._names, blocks, where=where, using=self._using)
         differs = part_differences(part, reader.facts())
         if differs:
             raise self._damaged(part, differs)
-
-    def _copy(
-        self, table: sql.Composable, columns: sql.Composable, blocks: Iterable[bytes]
-    ) -> None:
-        statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
-            table, columns, sql.SQL(COPY_OPTIONS)
-        )
-        connection = connections[self._using]
-        with (
-            # Django wraps what execute() raises, and not what copy() raises.
-            connection.wrap_database_errors,
-            connection.cursor() as cursor,
-            cursor.copy(statement) as rows_in,
-        ):
-            for block in blocks:
-                rows_in.write(block)
 
     def _damaged(self, part: ArchivePart, differs: Sequence[str]) -> ArchiveDamaged:
         return ArchiveDamaged(
@@ -165,36 +179,37 @@ class Stage:
 
     # Record by record, when some value is not what its type takes any more.
 
-    def _copy_by_record(self, part: ArchivePart, beat: Beat) -> None:
+    def _copy_by_record(self, part: ArchivePart, beat: Beat, where: sql.Composable | None) -> None:
         found = records(_beating(PartReader(self._store, part.file).blocks(), beat))
         next(found)
         waiting: list[tuple[int, bytes]] = []
         for line, record in enumerate(found, start=1):
             waiting.append((line, record))
             if len(waiting) == _RECORDS:
-                self._copy_records(waiting)
+                self._copy_records(waiting, where)
                 waiting = []
         if waiting:
-            self._copy_records(waiting)
+            self._copy_records(waiting, where)
 
-    def _copy_records(self, some: list[tuple[int, bytes]]) -> None:
+    def _copy_records(self, some: list[tuple[int, bytes]], where: sql.Composable | None) -> None:
         columns = sql.SQL("line, {}").format(self._names)
-        # The first line is taken for the header.
-        lines = [b"-\n", *(b"%d,%s" % each for each in some)]
+        lines = [HEADER, *(b"%d,%s" % each for each in some)]
         try:
             with transaction.atomic(using=self._using):
-                return self._copy(STAGE, columns, lines)
+                copy_in(STAGE, columns, lines, where=where, using=self._using)
         except _UNREADABLE as error:
             if len(some) == 1:
-                return self._set_aside(*some[0], error)
+                self._set_aside(*some[0], error)
+                return
+        else:
+            return
         middle = len(some) // 2
-        self._copy_records(some[:middle])
-        self._copy_records(some[middle:])
-        return None
+        self._copy_records(some[:middle], where)
+        self._copy_records(some[middle:], where)
 
     def _set_aside(self, line: int, record: bytes, error: DatabaseError) -> None:
         columns = sql.SQL("line, {}").format(self._names)
-        self._copy(UNREAD, columns, [b"-\n", b"%d,%s" % (line, record)])
+        copy_in(UNREAD, columns, [HEADER, b"%d,%s" % (line, record)], using=self._using)
         sort = type(error.__cause__).__name__
         why = "; ".join(self._unfit(line)) or f"cannot be read any more ({sort})"
         with connections[self._using].cursor() as cursor:
@@ -206,7 +221,7 @@ class Stage:
 
     def _unfit(self, line: int) -> Iterable[str]:
         """The columns whose value is not one of their type. The value itself is not told."""
-        for place, each in enumerate(self._target.columns):
+        for place, each in enumerate(self._columns):
             statement = sql.SQL("SELECT {}::{} FROM {} WHERE line = {}").format(
                 staged(place), sql.SQL(each.staged_type), UNREAD, sql.Literal(line)
             )

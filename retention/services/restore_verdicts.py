@@ -7,12 +7,14 @@ of their text, which every type has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from operations.catalogue.identifiers import Identifier, quoted
+from operations.catalogue.types import TableName
+from operations.conditions.render import Text
 from retention.selectors.restore_columns import RestoreColumn
 from retention.selectors.restore_target import Match, RestoreTarget, domain_cast
 from retention.services.restore_stage import STAGE, VERDICT, staged
@@ -45,18 +47,25 @@ def row_text(parts: Sequence[sql.Composable]) -> sql.Composable:
     )
 
 
-def value(target: RestoreTarget, place: int) -> sql.Composable:
-    """What is to go into the column, from the stage as `s`."""
-    each = target.columns[place]
-    plain = sql.SQL("s.{}").format(staged(place))
-    if not each.converted:
+def given(each: RestoreColumn) -> sql.Composable:
+    """What the archive has for the column, from the stage as `s`; labels as they are called now."""
+    plain = sql.SQL("s.{}").format(staged(each.place))
+    if not each.labels:
         return plain
-    # The type's name is the catalogue's, never a user's.
-    return sql.SQL("({}::{})").format(plain, sql.SQL(each.column.type))
+    labels = sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN {}").format(_text(then), _text(now))
+        for then, now in each.labels.items()
+    )
+    return sql.SQL("(CASE {} {} ELSE {} END)").format(plain, labels, plain)
+
+
+def value(each: RestoreColumn) -> sql.Composable:
+    """What is to go into the column."""
+    return given(each) if each.conversion is None else each.conversion.of(given(each))
 
 
 def values(target: RestoreTarget) -> list[sql.Composable]:
-    return [value(target, place) for place in range(len(target.columns))]
+    return [value(each) for each in target.columns]
 
 
 def names(target: RestoreTarget, alias: str = "") -> list[sql.Composable]:
@@ -73,8 +82,7 @@ def record_id(target: RestoreTarget, *, readable: bool = True) -> sql.Composable
     """
     parts: list[sql.Composable] = []
     for each in target.named_by:
-        place = target.columns.index(each)
-        found = value(target, place) if readable else sql.SQL("s.{}").format(staged(place))
+        found = value(each) if readable else sql.SQL("s.{}").format(staged(each.place))
         parts.append(sql.SQL("{}::pg_catalog.text").format(found))
     if not parts:
         return sql.SQL("NULL::pg_catalog.text")
@@ -85,15 +93,17 @@ def record_id(target: RestoreTarget, *, readable: bool = True) -> sql.Composable
     )
 
 
-def verdicts(target: RestoreTarget, lines: Lines, *, rehearsal: bool) -> Iterator[sql.Composable]:
+def verdicts(
+    target: RestoreTarget, lines: Lines, *, rehearsed: Collection[TableName] | None
+) -> Iterator[sql.Composable]:
     """In the order in which they are to be asked.
 
     Args:
-        rehearsal: nothing is inserted in between, so parents of the same table may be missing.
+        rehearsed: nothing is inserted in between, so parents in these tables may be missing.
     """
-    for place, each in enumerate(target.columns):
-        if each.converted:
-            yield _changes_in_conversion(target, lines, place, each)
+    for each in target.columns:
+        if each.conversion is not None:
+            yield _does_not_fit(target, lines, each)
     if target.key is not None:
         yield _there(target, lines, target.key)
     for unique in target.uniques:
@@ -103,15 +113,14 @@ def verdicts(target: RestoreTarget, lines: Lines, *, rehearsal: bool) -> Iterato
         why = f"another row has taken its place under {quoted(unique.name)}"
         yield _conflict(lines, taken, why)
     for parent in target.parents:
-        if parent.own and rehearsal:
+        if rehearsed is not None and (parent.own or parent.table in rehearsed):
             continue
-        given = [
-            sql.SQL("{} IS NOT NULL").format(value(target, target.place(name)))
-            for name in parent.columns
+        filled = [
+            sql.SQL("{} IS NOT NULL").format(value(target.takes(name))) for name in parent.columns
         ]
         found = _equal(target, parent.parent, parent.columns)
         missing = sql.SQL("{} AND NOT EXISTS (SELECT FROM {} l WHERE {})").format(
-            sql.SQL(" AND ").join(given), parent.table.sql, found
+            sql.SQL(" AND ").join(filled), parent.table.sql, found
         )
         why = f"the row of {parent.table} that it refers to is missing ({quoted(parent.name)})"
         yield _conflict(lines, missing, why)
@@ -147,25 +156,29 @@ def _there(target: RestoreTarget, lines: Lines, key: Match) -> sql.Composable:
     )
 
 
-def _changes_in_conversion(
-    target: RestoreTarget, lines: Lines, place: int, each: RestoreColumn
-) -> sql.Composable:
-    back = sql.SQL("{}::{}").format(value(target, place), sql.SQL(each.staged_type))
-    differs = sql.SQL("{} <> {}").format(
-        row_text([back]), row_text([sql.SQL("s.{}").format(staged(place))])
-    )
+def _does_not_fit(target: RestoreTarget, lines: Lines, each: RestoreColumn) -> sql.Composable:
+    lost = sql.SQL("{} IS NOT NULL AND {} IS NULL").format(given(each), value(each))
     name = quoted(each.column.name)
-    return _conflict(lines, differs, f"its {name} does not fit: it is {each.column.type} now")
+    enum = target.staged[each.place].of_enum
+    if not enum or each.column.base_kind != "enum":
+        return _conflict(lines, lost, f"its {name} does not fit: it is {each.column.type} now")
+    # A label is no value of anybody's: it can be told, and must be, to be mapped.
+    why = sql.SQL("{} || {} || {}").format(
+        _text(f"its {name} was "),
+        sql.SQL("pg_catalog.quote_literal({})").format(given(each)),
+        _text(f", which is no label of {each.column.type} now (--map {each.archived}:OLD=NEW)"),
+    )
+    return _conflict(lines, lost, why)
 
 
-def _conflict(lines: Lines, condition: sql.Composable, why: str) -> sql.Composable:
+def _conflict(lines: Lines, condition: sql.Composable, why: str | sql.Composable) -> sql.Composable:
     """A verdict on every undecided line for which the condition on `s` holds."""
     return sql.SQL(
         "INSERT INTO {verdict} (line, conflict, why) SELECT s.line, true, {why}"
         " FROM {stage} s WHERE {lines} AND {undecided} AND {condition}"
     ).format(
         verdict=VERDICT,
-        why=_text(why),
+        why=_text(why) if isinstance(why, str) else why,
         stage=STAGE,
         lines=lines.of("s"),
         undecided=UNDECIDED,
@@ -178,18 +191,18 @@ def _equal(target: RestoreTarget, match: Match, ours: Sequence[str]) -> sql.Comp
     parts = []
     theirs = zip(match.columns, match.casts, match.operators, strict=True)
     for (column, cast, operator), name in zip(theirs, ours, strict=True):
-        place = target.place(name)
+        each = target.takes(name)
         parts.append(
             sql.SQL("{}{} {} {}{}").format(
                 Identifier("l", column),
                 cast,
                 operator,
-                value(target, place),
-                domain_cast(target.columns[place].column),
+                value(each),
+                domain_cast(each.column),
             )
         )
     return sql.SQL(" AND ").join(parts)
 
 
 def _text(text: str) -> sql.Composable:
-    return sql.SQL("{}::pg_catalog.text").format(sql.Literal(text))
+    return sql.SQL("{}::pg_catalog.text").format(Text(text))

@@ -12,9 +12,11 @@ from operations.runs.kinds import Beat
 from operations.storage import storage
 from retention.exceptions import RestoreRefused
 from retention.models import Archive, ArchivePart
+from retention.selectors.restore_choice import RestoreChoice
 from retention.selectors.restore_target import RestoreTarget, restore_target
 from retention.services.layout import COPY_OPTIONS, FORMAT, session_pin
 from retention.services.restore_copies import Copies
+from retention.services.restore_selection import Selection
 from retention.services.restore_slice import SliceRestore
 from retention.services.restore_stage import Stage
 from retention.services.restore_verdicts import Lines
@@ -26,23 +28,40 @@ MOST_NAMED = 100
 class RestoreWork:
     """One archive and its table, as this session sees them."""
 
-    def __init__(self, archive: Archive, *, using: str) -> None:
-        """Raises RestoreRefused, IdentityNeeded, with what is in the way."""
+    def __init__(
+        self,
+        archive: Archive,
+        choice: RestoreChoice,
+        *,
+        belonging: sql.Composable | None = None,
+        using: str,
+    ) -> None:
+        """
+        Args:
+            belonging: a condition on the stage as `s`, true for the rows that go along with others.
+
+        Raises:
+            RestoreRefused, IdentityNeeded: with what is in the way.
+            ConditionRefused, UsageError: the choice does not fit the archive.
+        """
         refuse_unready(archive)
         refuse_unreadable(archive.recipients)
         self.archive, self.using = archive, using
-        self.target: RestoreTarget = restore_target(archive, using=using)
+        self.target: RestoreTarget = restore_target(archive, choice, using=using)
         self._settings: dict[str, str] = archive.layout["session"]
-        self.stage = Stage(self.target, storage(), settings=self._settings, using=using)
+        conversions = [each.conversion for each in self.target.columns if each.conversion]
+        self.stage = Stage(
+            self.target.staged, conversions, storage(), settings=self._settings, using=using
+        )
         self._copies = Copies(self.target, self.stage, using=using)
-        # Rows that were referred to went after those that referred to them.
-        self.parts: list[ArchivePart] = list(archive.parts.order_by("-number"))
+        self._selection = Selection(archive, choice, belonging, using=using)
+        self.parts: list[ArchivePart] = self._selection.parts
 
     def prepare(self, part: ArchivePart, beat: Beat) -> None:
-        """Stages the part, holding no lock on the table."""
+        """Stages what is wanted of the part, holding no lock on the table."""
         if self.target.key is None:
-            self._copies.count(self.parts, beat)
-        self.stage.fill(part, beat)
+            self._copies.count(self.parts, self._selection.chosen, beat)
+        self.stage.fill(part, beat, self._selection.chosen(part))
 
     def rows(self, part: ArchivePart, limit: Callable[[], None]) -> SliceRestore:
         """The staged part, to be put back. `limit`: see SliceRestore."""
