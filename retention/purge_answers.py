@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operations.commands import Result
+from operations.exceptions import Refused
 from operations.models import Run
 from operations.runs.present import run_json, run_line
 from operations.runs.states import RunState
@@ -29,11 +30,18 @@ def answers_problem(
         for answer in answers
         if answer.refusal
     ]
+    runs = [answer.run for answer in answers if answer.run is not None]
+    # With an error: a hold, or what changed since it was planned, ended it. Nothing failed.
+    ended = [run for run in runs if run.current is RunState.CANCELLED and run.error]
     failed = any(
-        answer.run is not None and answer.run.current in (RunState.FAILED, RunState.CANCELLED)
-        for answer in answers
+        run.current in (RunState.FAILED, RunState.CANCELLED) for run in runs if run not in ended
     )
-    return with_refusals(document, text, refused, failed=failed)
+    result = with_refusals(document, text, refused, failed=failed)
+    if not ended or result.exit_code:
+        return result
+    numbers = ", ".join(str(run.pk) for run in ended)
+    said = f"Ended before its end: run {numbers}. See above, and manage.py run_show RUN."
+    return Result(result.document, result.text, Refused.exit_code, said)
 
 
 def with_refusals(

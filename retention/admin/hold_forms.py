@@ -132,7 +132,7 @@ class PlaceForm(forms.Form):
         return {
             "case_id": given["case_id"],
             "reason": given["reason"],
-            "review_on": given["review_on"] or "",
+            "review_on": given["review_on"].isoformat() if given["review_on"] else "",
             "kind": given["kind"],
             "condition-mode": "text",
             "condition-text": self.asked.where,

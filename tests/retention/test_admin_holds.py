@@ -80,10 +80,11 @@ def test_a_table_is_chosen_first(officer: Client) -> None:
 
 
 def test_rows_are_held_by_keys_that_were_pasted(officer: Client) -> None:
-    text = place(officer, kind="rows", keys="1\n3\n\n20")
+    review_on = timezone.localdate() + timedelta(days=90)
+    text = place(officer, kind="rows", keys="1\n3\n\n20", review_on=str(review_on))
     assert "The hold 2031-17 is placed." in text
     hold = LegalHold.objects.get()
-    assert str(hold.placed_by) == "officer"
+    assert (str(hold.placed_by), hold.review_on) == ("officer", review_on)
     assert set(HeldRow.objects.values_list("record_id", flat=True)) == {"1", "3", "20"}
 
 

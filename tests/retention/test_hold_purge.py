@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, User
 from operations.catalogue.read import table as read_table
 from operations.models import Alert, Certificate, Run
 from operations.services.actors import system_user
+from retention.purge_answers import answers_result
 from retention.selectors.holds import holds_on
 from retention.services.hold_place import ScopeAsked, hold_place
 from retention.services.purge_nightly import purge_nightly
@@ -97,7 +98,9 @@ def test_a_hold_on_the_whole_table_ends_the_run_at_its_next_batch_with_a_certifi
             place("2031-17")
             under_hold.append(live())
 
-    run = purge_run(policy=policy, requester=ada, on_progress=meanwhile).run
+    answer = purge_run(policy=policy, requester=ada, on_progress=meanwhile)
+    assert answers_result([answer]).exit_code == 3
+    run = answer.run
     assert run is not None
     assert live() == under_hold[0], "not one row went after the hold was placed"
     assert (run.state, run.error) == (
