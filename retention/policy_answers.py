@@ -33,6 +33,11 @@ def answers_result(answers: list[PolicyAnswer], *, dry_run: bool) -> Result:
                 f"{answer.policy.name}: run {answer.superseded.pk}, an earlier proposal, "
                 f"{'would be' if dry_run else 'is'} cancelled."
             )
+        if answer.still_waits is not None:
+            text.append(
+                f"{answer.policy.name}: run {answer.still_waits.pk} waits with other terms; "
+                f"manage.py run_cancel {answer.still_waits.pk} withdraws it."
+            )
         if answer.terms.soft_delete and answer.terms.removes:
             text.append(
                 f"{answer.policy.name} deletes softly first, which this version cannot do yet: "

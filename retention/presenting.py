@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from operations.catalogue.types import TableName
 from operations.conditions.describe import describe
 from operations.conditions.structure import from_json
 from retention.models import Archive, RetentionPolicy
@@ -25,6 +26,9 @@ def policy_json(policy: RetentionPolicy) -> dict[str, Any]:
         "archive_first": policy.archive_first,
         "archive_days": policy.archive_days,
         "soft_delete": policy.soft_delete,
+        "dependents": [str(TableName(*pair)) for pair in policy.dependents],
+        "owner": policy.owner or None,
+        "legal_basis": policy.legal_basis or None,
         "enabled": policy.enabled,
         "version": policy.version,
     }

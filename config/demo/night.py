@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from config.demo.agreed import policies_agree
+from config.demo.agreed import APPROVER, PROPOSER, policies_agree
 from operations.catalogue.read import table as read_table
 from operations.models import Certificate, Run
 from operations.runs.present import run_json
@@ -105,6 +105,7 @@ def _verify(night: Night) -> None:
     removed = sum(run["done"] for run in night.runs)
     rows = sum(archive["rows"] for archive in night.archives)
     night.sentences = [
+        f"{PROPOSER} proposed the policies, and {APPROVER} approved each that removes rows.",
         f"{removed:,} rows reached the end of their term this time and are gone from the database.",
         f"{len(night.archives)} archives hold {rows:,} rows; every part was read back and is what "
         "was written."

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
+
+from django.utils import timezone
 
 from operations.catalogue.names import parse_table_name
 from operations.models import Run
+from operations.runs.states import OPEN
 from operations.selectors.runs import run_open_for
 from retention.exceptions import NoSuchPolicy
 from retention.models import RetentionPolicy
@@ -56,17 +60,29 @@ def policy_waiting(policy: RetentionPolicy) -> Run | None:
     return run_open_for(kind=POLICY_CHANGE, subject=policy.name)
 
 
+def policies_waiting() -> dict[str, int]:
+    """The number of the run in which a change waits, by the policy's name."""
+    open_runs = Run.objects.filter(kind=POLICY_CHANGE, state__in=OPEN)
+    return dict(open_runs.order_by("id").values_list("subject", "id"))
+
+
 @dataclass(frozen=True)
 class PolicyApproval:
     """Who let the terms of a version come into force."""
 
     approved_by: str
-    approved_at: str
-    """ISO 8601."""
+    approved_at: datetime
     proposed_by: str
     run: int
     version: int
     """The version that the approval brought. Later ones destroy no more than it does."""
+
+    def __str__(self) -> str:
+        at = timezone.localtime(self.approved_at)
+        return f"{self.approved_by} at {at:%Y-%m-%d %H:%M}, version {self.version}, run {self.run}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "approved_at": self.approved_at.isoformat()}
 
 
 def policy_approval(policy: RetentionPolicy, version: int | None = None) -> PolicyApproval | None:
@@ -91,14 +107,21 @@ def policy_approval(policy: RetentionPolicy, version: int | None = None) -> Poli
         return None
     return PolicyApproval(
         approved_by=str(run.decided_by),
-        approved_at=run.decided_at.isoformat(),
+        approved_at=run.decided_at,
         proposed_by=str(run.requester),
         run=run.pk,
         version=run.cursor["version"],
     )
 
 
-def approval_json(policy: RetentionPolicy, version: int | None = None) -> dict[str, Any] | None:
-    """`policy_approval` as a certificate or a command shows it."""
+def approval_facts(policy: RetentionPolicy, version: int) -> dict[str, Any]:
+    """`policy_approval` as a certificate states it; empty where nobody had to approve."""
     found = policy_approval(policy, version)
-    return asdict(found) if found is not None else None
+    if found is None:
+        return {}
+    return {
+        "terms_proposed_by": found.proposed_by,
+        "terms_approved_by": found.approved_by,
+        "terms_approved_at": found.approved_at.isoformat(),
+        "terms_approved_in_run": found.run,
+    }

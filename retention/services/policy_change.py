@@ -49,6 +49,8 @@ class PolicyAnswer:
     """What is so unusual that approving asks twice."""
     superseded: Run | None = None
     """The earlier proposal that this one took the place of."""
+    still_waits: Run | None = None
+    """An earlier proposal that this one left alone, because it said what is in force anyway."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Proposal:
         if stored is None:
             stored = RetentionPolicy(database=self.using, **self.at_first.to_json())
         waits = self.waiting if self.same_waits else run
+        unchanged = self.change == "unchanged"
         planned = waits.plan if waits is not None else self.plan.facts if self.plan else {}
         return PolicyAnswer(
             policy=stored,
@@ -109,7 +112,8 @@ class Proposal:
             why=self.why,
             run=waits,
             cautions=tuple(planned.get("cautions", ())),
-            superseded=None if self.same_waits else self.waiting,
+            superseded=None if self.same_waits or unchanged else self.waiting,
+            still_waits=self.waiting if unchanged else None,
         )
 
 
@@ -124,7 +128,8 @@ def policy_propose(
 ) -> PolicyAnswer:
     """Changes the policy, makes a new one, or leaves the change for another person to approve.
 
-    The same proposal again returns the run that waits; another one takes its place.
+    The same proposal again returns the run that waits; another one takes its place. What is in
+    force already changes nothing, and withdraws nothing.
 
     Args:
         policy: the one to change; None makes a new one.
@@ -137,8 +142,7 @@ def policy_propose(
     proposal = policy_prepare(terms=terms, policy=policy, dry_run=dry_run, using=using)
     if dry_run:
         return proposal.answer()
-    with transaction.atomic():
-        return policy_store(proposal=proposal, actor=actor, reason=reason)
+    return policies_store(proposals=[proposal], actor=actor, reason=reason)[0]
 
 
 def policy_prepare(
@@ -173,9 +177,16 @@ def policy_prepare(
     return replace(proposal, plan=PolicyChange.plan(parameters=parameters, using=using))
 
 
-def policy_store(*, proposal: Proposal, actor: User, reason: str = "") -> PolicyAnswer:
-    """Does what was prepared, in the caller's transaction. Raises PolicyBusy."""
-    if proposal.same_waits:
+def policies_store(
+    *, proposals: list[Proposal], actor: User, reason: str = ""
+) -> list[PolicyAnswer]:
+    """Does what was prepared, all of it or nothing. Raises PolicyBusy."""
+    with transaction.atomic():
+        return [_store(proposal, actor, reason) for proposal in proposals]
+
+
+def _store(proposal: Proposal, actor: User, reason: str) -> PolicyAnswer:
+    if proposal.same_waits or proposal.change == "unchanged":
         return proposal.answer()
     # The run before the policy, as whoever carries out an approval locks them.
     if proposal.waiting is not None:
@@ -183,7 +194,7 @@ def policy_store(*, proposal: Proposal, actor: User, reason: str = "") -> Policy
     policy = _locked(proposal)
     if proposal.policy is None:
         _save(policy, proposal.at_first, actor, reason)
-    elif proposal.change == "changed":
+    elif not proposal.why:
         _save(policy, proposal.terms, actor, reason)
     run = None
     if proposal.plan is not None:

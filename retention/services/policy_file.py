@@ -7,6 +7,7 @@ wanted, the other keys of KEYS.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ _WORDS = {int: "a whole number", bool: "true or false", str: "text", list: "a li
 
 
 def policy_file_read(path: Path) -> list[Entry]:
-    """The entries of the file. Raises PolicyRefused when it is not such a list."""
+    """The entries of the file: a list, or what `policy_export --json` prints.
+
+    Raises PolicyRefused when it is neither.
+    """
     try:
         # JSON is YAML.
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -52,6 +56,8 @@ def policy_file_read(path: Path) -> list[Entry]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         told = " ".join(str(error).split())
         raise PolicyRefused(f"{path} is neither JSON nor YAML: {told}") from error
+    if isinstance(entries, dict) and set(entries) == {"policies"}:
+        entries = entries["policies"]
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise PolicyRefused(f"{path} has to hold a list of policies, each with a table.")
     return entries
@@ -152,6 +158,16 @@ def terms_entry(terms: PolicyTerms) -> Entry:
         "owner": terms.owner,
         "enabled": terms.enabled,
     }
+
+
+def entries_text(entries: list[Entry], *, as_json: bool = False) -> str:
+    """The file that says these entries, as YAML or JSON; one policy a block, keys in order."""
+    if as_json:
+        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    blocks = [
+        yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=100) for entry in entries
+    ]
+    return "\n".join(blocks) if blocks else "[]\n"
 
 
 def _hours(entry: Entry) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
 from operations.catalogue.read import table_name_resolve
 from operations.catalogue.types import TableName
@@ -14,8 +13,8 @@ from retention.selectors.policies import policy_waiting
 from retention.services.policy_change import (
     PolicyAnswer,
     Proposal,
+    policies_store,
     policy_prepare,
-    policy_store,
 )
 from retention.services.policy_file import Entry, entry_check, entry_terms
 from retention.services.policy_terms import PolicyTerms
@@ -38,7 +37,7 @@ def policy_import(
     proposals = policy_import_prepare(entries=entries, dry_run=dry_run, using=using)
     if dry_run:
         return [proposal.answer() for proposal in proposals]
-    return policy_import_store(proposals=proposals, actor=actor, reason=reason)
+    return policies_store(proposals=proposals, actor=actor, reason=reason)
 
 
 def policy_import_prepare(
@@ -56,14 +55,6 @@ def policy_import_prepare(
             raise PolicyRefused(f"Policy {number} ({called}): {error}") from error
         prepared[proposal.terms.name] = proposal
     return list(prepared.values())
-
-
-def policy_import_store(
-    *, proposals: list[Proposal], actor: User, reason: str = ""
-) -> list[PolicyAnswer]:
-    """Does what was prepared, all of it or nothing. Raises PolicyBusy."""
-    with transaction.atomic():
-        return [policy_store(proposal=each, actor=actor, reason=reason) for each in proposals]
 
 
 def _prepare(entry: Entry, earlier: dict[str, Proposal], dry_run: bool, using: str) -> Proposal:

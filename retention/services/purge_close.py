@@ -20,6 +20,7 @@ from operations.storage import Storage, storage, write_once
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.selectors.hold_honoured import holds_honoured
+from retention.selectors.policies import approval_facts
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.protection import lock_parts, protection_of, unknown_files
 
@@ -159,6 +160,7 @@ def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]
             "age_column": run.parameters["age_column"],
             "keep_while": run.plan.get("keep_while", ""),
             "legal_basis": policy.legal_basis,
+            **approval_facts(policy, run.parameters["policy_version"]),
         },
         "cutoff": run.parameters["cutoff"],
         "requested_by": str(run.requester),

@@ -9,8 +9,9 @@ from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result
 from retention.policy_answers import answers_result, ask_twice, wait_decided
+from retention.services.policy_change import policies_store
 from retention.services.policy_file import KEYS, policy_file_read
-from retention.services.policy_import import policy_import_prepare, policy_import_store
+from retention.services.policy_import import policy_import_prepare
 
 
 class Command(CustodyCommand):
@@ -33,7 +34,7 @@ class Command(CustodyCommand):
         if options["dry_run"]:
             return answers_result([each.answer() for each in proposals], dry_run=True)
         ask_twice(proposals, options)
-        answers = policy_import_store(proposals=proposals, actor=actor, reason=options["reason"])
+        answers = policies_store(proposals=proposals, actor=actor, reason=options["reason"])
         result = answers_result(answers, dry_run=False)
         refused = wait_decided(answers) if options["wait"] else None
         if refused is None:
