@@ -70,3 +70,29 @@ def preview_facts(preview: PolicyPreview) -> dict[str, Any]:
         del document[passing]
     document["cautions"] = [caution.text for caution in preview.cautions]
     return document
+
+
+def facts_told(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What `preview_facts` gave, for whoever decides: what, how much, and what that means."""
+    told = [("A purge", "would be refused", refusal) for refusal in facts["refusals"]]
+    counts = facts.get("counts") or {}
+    told += [
+        (title, f"{_amount(counts[kind])} rows", hint)
+        for kind, title, hint in OUTCOMES
+        if kind in counts and (counts[kind]["high"] or kind == "due")
+    ]
+    told += [
+        (f"Held by {case['by']}", f"{_amount(case['rows'])} rows", "")
+        for case in facts.get("held_by") or ()
+    ]
+    for each in facts.get("dependents") or ():
+        rows = f"{_amount(each['rows'])} rows" if each["rows"] else "not counted"
+        told.append((each["table"], rows, f"{each['action']} ({each['foreign_key']})"))
+    if facts.get("oldest"):
+        dated = f"{moment_text(facts['oldest'])} to {moment_text(facts['newest'])}"
+        told.append(("Due rows are dated", dated, ""))
+    return [*told, *[("Remains", copy, "") for copy in facts.get("remains") or ()]]
+
+
+def _amount(amount: dict[str, Any]) -> str:
+    return str(Amount(amount["value"], amount["low"], amount["high"]))

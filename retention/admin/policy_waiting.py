@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from operations.admin.confirm import ConfirmView
 from operations.admin.run_presenting import RunPresenter
-from operations.admin.show import Fact, badge, link, number, when_text
+from operations.admin.show import Fact, badge, link, number
 from operations.models import Run
 from operations.runs.states import RunState
 from operations.services.runs import run_cancel
@@ -19,15 +19,9 @@ from retention.admin.policy_diff import changes_proposed
 from retention.admin.policy_edit import PROPOSE
 from retention.admin.policy_words import sentence
 from retention.models import RetentionPolicy
+from retention.preview_presenting import facts_told
 from retention.selectors.policies import policy_waiting
 from retention.services.policy_terms import PolicyTerms
-
-_KEPT = {
-    "kept_by_condition": "Kept by the condition",
-    "undecided": "Kept, condition unknown",
-    "protected": "Kept by a hold",
-    "referenced": "Kept, still referred to",
-}
 
 
 def may_withdraw(run: Run, user: User | AnonymousUser) -> bool:
@@ -95,14 +89,12 @@ class PolicyChangePresenter(RunPresenter):
         return link(run.subject, "retention_retentionpolicy_change", *policy)
 
     def plan(self, run: Run) -> list[Fact]:
-        counted = run.plan.get("preview", {})
-        about = "about " if counted.get("estimated") else ""
         said = PolicyTerms.from_json(run.plan["new"]).to_json()
         return [
             Fact("It would say", sentence(RetentionPolicy(**said))),
             *[Fact(change.label, change.shown) for change in changes_proposed(run)],
             Fact("Made from", f"version {run.plan.get('policy_version')}"),
-            *_amounts(counted, about),
+            *[Fact(*told) for told in facts_told(run.plan["preview"])],
         ]
 
     def details(self, run: Run) -> SafeString:
@@ -120,15 +112,3 @@ class PolicyChangePresenter(RunPresenter):
             Fact("In force", badge(f"Version {number(run.result.get('version'))}", "success")),
             Fact("Approved by", str(run.result.get("approved_by", ""))),
         ]
-
-
-def _amounts(counted: dict[str, Any], about: str) -> list[Fact]:
-    if counted.get("refused"):
-        return [Fact("A purge by these terms", "would be refused", counted["refused"])]
-    if "due" not in counted:
-        return []
-    return [
-        Fact("Due when it was proposed", f"{about}{number(counted['due'])} rows"),
-        *(Fact(label, number(counted[key])) for key, label in _KEPT.items() if counted.get(key)),
-        Fact("Older than", when_text(counted.get("cutoff"))),
-    ]

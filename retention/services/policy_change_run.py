@@ -10,30 +10,18 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.db import DataError, ProgrammingError
-from django.utils import timezone
 
 from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.kinds import Outcome, Plan, PlanOutdated, RunKind, Step, register
 from retention.models import RetentionPolicy
+from retention.preview_presenting import facts_told, preview_facts
 from retention.selectors.policies import POLICY_CHANGE
 from retention.services.policy_difference import policy_difference
 from retention.services.policy_risks import policy_risks
 from retention.services.policy_terms import PolicyTerms
 from retention.services.policy_terms_check import terms_check
-from retention.services.purge_plan import purge_plan
-
-_COUNTED = (
-    "cutoff",
-    "due",
-    "kept_by_condition",
-    "undecided",
-    "protected",
-    "referenced",
-    "oldest",
-    "newest",
-    "estimated",
-)
+from retention.services.purge_preview import policy_preview
 
 
 @register
@@ -50,6 +38,7 @@ class PolicyChange(RunKind):
         new = PolicyTerms.from_json(parameters["terms"])
         why = policy_risks(old, new)
         preview = change_preview(new, using=using)
+        cautions = preview.pop("cautions")
         return Plan(
             subject=old.name,
             facts={
@@ -62,7 +51,7 @@ class PolicyChange(RunKind):
                     for each in policy_difference(old, new)
                 ],
                 "preview": preview,
-                "cautions": preview.pop("cautions", []),
+                "cautions": cautions,
                 "old": parameters["old"],
                 "new": parameters["terms"],
             },
@@ -80,7 +69,10 @@ class PolicyChange(RunKind):
     def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
         return [
             *[f"{each['what']}: {each['old']} -> {each['new']}" for each in plan["difference"]],
-            *[f"By the new terms, {name}: {value}" for name, value in plan["preview"].items()],
+            *[
+                f"{what}: {how}" + (f" ({meaning})" if meaning else "")
+                for what, how, meaning in facts_told(plan["preview"])
+            ],
             *[f"CAUTION: {caution}" for caution in plan["cautions"]],
         ]
 
@@ -133,10 +125,9 @@ def policy_save(policy: RetentionPolicy, terms: PolicyTerms, *, actor: User, rea
 
 
 def change_preview(terms: PolicyTerms, *, using: str) -> dict[str, Any]:
-    """What a purge by the terms would do now; where it would be refused, why."""
+    """What a purge by the terms would do now, and which of it is asked twice."""
     policy = RetentionPolicy(database=using, **terms.to_json())
     try:
-        facts = purge_plan(policy=policy, now=timezone.now(), using=using).facts
+        return preview_facts(policy_preview(policy=policy))
     except (CustodyError, ProgrammingError, DataError) as error:
-        return {"refused": " ".join(str(error).split())}
-    return {name: facts[name] for name in _COUNTED if facts.get(name) is not None}
+        return {"refusals": [" ".join(str(error).split())], "cautions": []}
