@@ -14,7 +14,7 @@ from django.core.management.base import OutputWrapper
 from operations.commands import Result
 from operations.exceptions import Refused, UsageError
 from operations.models import Run
-from operations.runs.kinds import run_kind
+from operations.runs.kinds import RunKind, run_kind, run_kinds
 from operations.runs.present import run_json, run_line
 from operations.runs.states import RunState
 
@@ -55,7 +55,9 @@ def each_decided(runs: list[Run], decide: Callable[[Run], Run]) -> Result:
 
 def plan_lines(run: Run) -> list[str]:
     """What a person reads before they decide."""
-    return [run_line(run), *[f"  {line}" for line in run_kind(run.kind).plan_lines(run.plan)]]
+    # A run of an earlier version may be of a kind that is not known any more.
+    kind = run_kinds().get(run.kind, RunKind)
+    return [run_line(run), *[f"  {line}" for line in kind.plan_lines(run.plan)]]
 
 
 def confirmation_asked(run: Run) -> str:
@@ -68,7 +70,10 @@ def line_asked(question: str) -> str:
     """One line of standard input; empty at its end. The question goes to standard error."""
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    line = sys.stdin.readline()
+    if not sys.stdin.isatty():
+        sys.stderr.write("\n")
+    return line.strip()
 
 
 def ended_badly(result: Result, runs: list[Run]) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,7 +102,11 @@ class RunKind(ABC):
     @classmethod
     def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
         """The plan as lines for whoever decides at a terminal."""
-        return [f"{name}: {value}" for name, value in plan.items() if value]
+        return [
+            f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            for name, value in plan.items()
+            if value
+        ]
 
     def open(self, run: Run) -> None:
         """At the start of an ownership, under the run's row lock: clear what a killed owner left.

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result, seconds_text, text_table
-from operations.runs.present import run_json, run_line
+from operations.run_commands import plan_lines
+from operations.runs.present import run_json
 from operations.selectors.runs import run_get
 
 
@@ -27,7 +28,6 @@ class Command(CustodyCommand):
             ["worker", run.worker],
             ["rate", f"{run.rate:,.0f} {run.unit}/s" if run.rate else ""],
             ["time left", seconds_text(run.eta)],
-            *[[name, _value(value)] for name, value in run.plan.items()],
             *[[name, _value(value)] for name, value in run.result.items()],
         ]
         events = [
@@ -36,7 +36,7 @@ class Command(CustodyCommand):
         return Result(
             {"run": run_json(run, events=True)},
             [
-                run_line(run),
+                *plan_lines(run),
                 "",
                 text_table("", "", rows=[fact for fact in facts if fact[1]]),
                 "",
