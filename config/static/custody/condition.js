@@ -31,6 +31,8 @@ function setUp(box) {
             lines.forEach((line, n) => {
                 line.setAttribute("aria-label", `Group ${g + 1}, line ${n + 1}`);
                 line.dataset.place = `${g}-${n}`;
+                line.querySelector("[data-problem]").id = `${prefix}-${g}-${n}-problem`;
+                line.setAttribute("aria-describedby", `${prefix}-${g}-${n}-problem`);
                 line.querySelector("[data-less]").value = `${g}-${n}`;
                 for (const each of all(line, "[data-key]")) each.name = `${prefix}-${g}-${n}-${each.dataset.key}`;
             });
