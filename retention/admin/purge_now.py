@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import DataError, ProgrammingError
+from django.template.loader import render_to_string
 from django.urls import reverse
 
 from operations.admin.confirm import ConfirmView
@@ -15,6 +17,7 @@ from operations.selectors.runs import run_open_for
 from retention.admin.policy_edit import PROPOSE
 from retention.admin.purges import plan_facts
 from retention.models import RetentionPolicy
+from retention.services.purge_preview import policy_preview
 from retention.services.purge_start import purge_preview, purge_request
 
 
@@ -37,10 +40,18 @@ class PurgeNowView(ConfirmView):
     def not_now(self) -> str:
         policy: RetentionPolicy = self.object
         self.open_run = run_open_for(kind="purge", subject=policy.name)
+        try:
+            # Asked again when they confirm: the rows may be others by then.
+            self.cautions = policy_preview(policy=policy).cautions
+        except (ProgrammingError, DataError) as error:
+            return f"{policy} does not fit its table: {' '.join(str(error).split())}"
         # Counting may take seconds, and a run that is asked for is planned anew anyway.
         if self.request.method != "POST" or not self.get_form().is_valid():
             self.preview = purge_preview(policy=policy)
         return ""
+
+    def typed(self) -> str:
+        return str(self.object.table) if self.cautions else ""
 
     def act(self, reason: str) -> str:
         policy: RetentionPolicy = self.object
@@ -67,6 +78,10 @@ class PurgeNowView(ConfirmView):
             facts_title="What it would do",
             facts=plan_facts(self.preview.facts),
             why=self.preview.approval_reason,
+            details=render_to_string(
+                "retention/cautions.html",
+                {"cautions": [caution.text for caution in self.cautions]},
+            ),
             hidden={},
         )
 

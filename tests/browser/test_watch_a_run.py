@@ -29,6 +29,8 @@ def run_now(page: Page, policy: str) -> Run:
     page.get_by_role("link", name="Run now").click()
     expect(page.get_by_text("Rows due")).to_be_visible()
     page.get_by_label("Reason").fill("the tables are full")
+    if page.get_by_label("Type it to confirm").count():
+        page.get_by_label("Type it to confirm").fill(f"shop.{policy}")
     page.get_by_role("button", name="Run now").click()
     expect(page.get_by_role("heading", name=f"Purge of {policy}")).to_be_visible()
     return Run.objects.latest("id")

@@ -42,7 +42,8 @@ def page(client: Client, policy: RetentionPolicy) -> str:
 
 def run_now(client: Client, policy: RetentionPolicy, **given: str) -> str:
     address = reverse("admin:retention_retentionpolicy_run", args=[policy.pk])
-    return client.post(address, given, follow=True).text
+    # Every one of its rows is due: that is asked twice.
+    return client.post(address, {"confirm": "app.events", **given}, follow=True).text
 
 
 def test_a_policy_says_in_one_sentence_what_it_keeps_and_what_becomes_of_it(
@@ -111,6 +112,21 @@ def test_before_a_purge_one_sees_what_it_would_do(
     assert "<dd>20<small>" in text
     assert "AND" not in text[text.index("c-sql") : text.index("c-sql") + 80]
     assert not Run.objects.exists()
+
+
+def test_a_purge_that_would_empty_the_table_is_asked_twice(
+    operator: Client, events: RetentionPolicy
+) -> None:
+    address = reverse("admin:retention_retentionpolicy_run", args=[events.pk])
+    text = operator.get(address).text
+    assert "Every row of app.events is due (20): the table would be empty." in text
+    assert "Type app.events" in text
+    text = run_now(operator, events, reason="now", confirm="events")
+    assert "Type app.events, as it is written here. Nothing was done." in text
+    assert not Run.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO app.events VALUES (999, now())")
+    assert "Type app.events" not in operator.get(address).text
 
 
 def test_a_purge_asked_for_with_a_reason_is_queued_and_shown(
