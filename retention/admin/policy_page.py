@@ -19,8 +19,7 @@ from retention.admin.policy_words import facts, sentence
 from retention.admin.purge_now import may_run
 from retention.models import Archive, RetentionPolicy
 from retention.selectors.policies import policy_approval, policy_waiting
-from retention.services.policy_terms import PolicyTerms
-from retention.services.policy_terms_check import terms_problems
+from retention.services.policy_check import policy_findings
 
 LAST = 10
 """Runs and archives that the page shows."""
@@ -37,10 +36,7 @@ def policy_page(request: HttpRequest, policy: RetentionPolicy) -> dict[str, Any]
             *hold_facts(policy.table, request.user, using=policy.database),
         ],
         "approval": policy_approval(policy),
-        "problems": [
-            str(problem)
-            for problem in terms_problems(PolicyTerms.of(policy), using=policy.database)
-        ],
+        "findings": list(policy_findings(policy)),
         "waiting": _waiting(request, change) if change is not None else None,
         "may_propose": request.user.has_perm(PROPOSE),
         "may_run": may_run(request.user),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from shlex import quote
 from typing import Literal
@@ -89,19 +89,31 @@ def _unfitting(
         return found[name] if name in found else read_table(name, using=using)
 
     for policy in policies:
-        # What is out of force harms nothing, and its table may be gone for good.
-        if not policy.enabled:
-            continue
-        table, name = str(policy.table), policy.name
-        try:
-            problems = list(terms_problems(PolicyTerms.of(policy), using=using, read=read))
-        except CustodyError as error:
-            yield Finding("drifted", table, name, str(error), f"Propose terms anew for {name}.")
-            continue
-        for problem in problems:
-            yield Finding("drifted", table, name, problem.what, problem.remedy)
-        if not problems and not policy.keeps_for_ever:
-            yield from _refused(policy, read(policy.table), using)
+        yield from policy_findings(policy, read=read)
+
+
+def policy_findings(
+    policy: RetentionPolicy, *, read: Callable[[TableName], Table] | None = None
+) -> Iterator[Finding]:
+    """What is wrong between one policy and its tables: `drifted` and `refused`.
+
+    Args:
+        read: how to look a table up, for who has read many at once.
+    """
+    # What is out of force harms nothing, and its table may be gone for good.
+    if not policy.enabled:
+        return
+    table, name, using = str(policy.table), policy.name, policy.database
+    read = read or (lambda wanted: read_table(wanted, using=using))
+    try:
+        problems = list(terms_problems(PolicyTerms.of(policy), using=using, read=read))
+    except CustodyError as error:
+        yield Finding("drifted", table, name, str(error), f"Propose terms anew for {name}.")
+        return
+    for problem in problems:
+        yield Finding("drifted", table, name, problem.what, problem.remedy)
+    if not problems and not policy.keeps_for_ever:
+        yield from _refused(policy, read(policy.table), using)
 
 
 def _refused(policy: RetentionPolicy, table: Table, using: str) -> Iterator[Finding]:

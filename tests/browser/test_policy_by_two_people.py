@@ -146,6 +146,7 @@ def test_one_makes_it_another_approves_and_the_rows_are_gone_with_proof(
     assert left() == {"open": 10}
     first.get_by_role("link", name=re.compile(r"C-\d+")).click()
     expect(first.get_by_text("Valid", exact=True)).to_be_visible()
+    expect(first.get_by_text("olga").first).to_be_visible()
 
 
 def test_it_is_made_and_withdrawn_on_a_telephone_in_the_dark(sign_in: SignIn) -> None:
