@@ -29,6 +29,8 @@ def how_known(preview: PolicyPreview) -> str:
     counts = preview.counts
     if counts is None:
         return ""
+    if counts.method == "counted" and preview.at_most:
+        return "Counted; rows that others refer to could not be told from the due ones in time."
     if counts.method == "counted":
         return "Counted, every row."
     if counts.method == "sampled":
@@ -77,16 +79,15 @@ def facts_told(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     told = [("A purge", "would be refused", refusal) for refusal in facts["refusals"]]
     counts = facts.get("counts") or {}
     told += [
-        (title, f"{_amount(counts[kind])} rows", hint)
+        (title, f"{_most(facts, kind)}{_rows(counts[kind])}", hint)
         for kind, title, hint in OUTCOMES
         if kind in counts and (counts[kind]["high"] or kind == "due")
     ]
     told += [
-        (f"Held by {case['by']}", f"{_amount(case['rows'])} rows", "")
-        for case in facts.get("held_by") or ()
+        (f"Held by {case['by']}", _rows(case["rows"]), "") for case in facts.get("held_by") or ()
     ]
     for each in facts.get("dependents") or ():
-        rows = f"{_amount(each['rows'])} rows" if each["rows"] else "not counted"
+        rows = _rows(each["rows"]) if each["rows"] else "not counted"
         told.append((each["table"], rows, f"{each['action']} ({each['foreign_key']})"))
     if facts.get("oldest"):
         dated = f"{moment_text(facts['oldest'])} to {moment_text(facts['newest'])}"
@@ -94,5 +95,10 @@ def facts_told(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [*told, *[("Remains", copy, "") for copy in facts.get("remains") or ()]]
 
 
-def _amount(amount: dict[str, Any]) -> str:
-    return str(Amount(amount["value"], amount["low"], amount["high"]))
+def _most(facts: dict[str, Any], kind: Kind) -> str:
+    return "at most " if kind == "due" and facts["due_at_most"] else ""
+
+
+def _rows(amount: dict[str, Any]) -> str:
+    rows = Amount(amount["value"], amount["low"], amount["high"])
+    return f"{rows.about} rows{', ' if rows.estimated else ''}{rows.between}"

@@ -33,6 +33,11 @@ from retention.admin.policy_list import (
     works,
 )
 from retention.admin.policy_page import policy_page
+from retention.admin.policy_preview import (
+    DraftPreviewView,
+    PolicyPreviewView,
+    ProposalPreviewView,
+)
 from retention.admin.policy_review import PolicyReviewView
 from retention.admin.policy_say import PolicySayView
 from retention.admin.policy_waiting import PolicyWithdrawView
@@ -110,6 +115,9 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
             return made
 
         return [
+            page("<int:pk>/preview/", PolicyPreviewView, "preview"),
+            page("preview-of-run/<int:run_id>/", ProposalPreviewView, "preview_run"),
+            page("review/<slug:token>/preview/", DraftPreviewView, "preview_draft"),
             page("<int:pk>/run/", PurgeNowView, "run"),
             page("<int:pk>/propose/", PolicyFormView, "propose"),
             page("<int:pk>/withdraw/", PolicyWithdrawView, "withdraw"),

@@ -120,6 +120,9 @@ class PolicyReviewView(ProposingView, FormView):
             reason=self.draft.reason,
             back=self.form_address(),
             button="Ask for approval" if needs_approval else "Put in force",
+            preview_url=reverse(
+                "admin:retention_retentionpolicy_preview_draft", args=[self.kwargs["token"]]
+            ),
             proposed=RetentionPolicy(database=answer.policy.database, **terms.to_json()),
         )
 

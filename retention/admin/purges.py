@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operations.admin.run_presenting import RunPresenter
 from operations.admin.show import NOTHING, Fact, code, link, number, size, when_text
 from operations.models import Run
+from operations.runs.states import RunState
 from retention.models import Archive
 
 _KEPT = (
@@ -31,6 +34,14 @@ class PurgePresenter(RunPresenter):
 
     def plan(self, run: Run) -> list[Fact]:
         return plan_facts(run.plan)
+
+    def details(self, run: Run) -> SafeString:
+        """Who has to decide sees how things stand now, beside the plan."""
+        policy = run.parameters.get("policy")
+        if run.current is not RunState.AWAITING_APPROVAL or policy is None:
+            return SafeString("")
+        url = reverse("admin:retention_retentionpolicy_preview", args=[policy])
+        return render_to_string("retention/preview_slot.html", {"preview_url": url})
 
     def outcome(self, run: Run) -> list[Fact]:
         result = run.result
