@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from config.doctor import database, files, grants, processes
+from config.doctor import archive_keys, database, files, grants, processes
 from config.doctor.database import Server
 from config.doctor.finding import Check, Finding, note, wrong
 from config.doctor.secrets import scrubbed
@@ -24,7 +24,9 @@ _HERE: tuple[tuple[str, Check], ...] = (
     ("broker", processes.check_broker),
     ("var", files.check_var),
     ("storage", files.check_storage),
+    ("object lock", files.check_lock),
     ("key files", files.check_key_files),
+    ("archive keys", archive_keys.check_archive_keys),
 )
 _SERVER: tuple[tuple[str, ServerCheck], ...] = (
     ("durability", database.check_safety),

@@ -12,7 +12,7 @@ from django.conf import settings
 from config.doctor.database import Server
 from config.doctor.finding import Finding, fine, note, wrong
 from operations.models import SigningKey
-from operations.storage import StorageError, storage
+from operations.storage import LockRefused, StorageError, is_in_s3, lock_wanted, storage
 
 LEAST_SHARE = 0.05
 LEAST_BYTES = 1_000_000_000
@@ -25,15 +25,35 @@ def check_var() -> list[Finding]:
 
 
 def check_storage() -> list[Finding]:
+    if is_in_s3(settings.CUSTODY_STORAGE):
+        return _probed()
     folder = Path(settings.CUSTODY_STORAGE)
     if not folder.exists():
         # Not made here: whoever runs the doctor may be another user.
         return _writable("storage", folder, "CUSTODY_STORAGE") + _room("storage room", folder)
+    return _probed() + _room("storage room", folder)
+
+
+def _probed() -> list[Finding]:
     try:
-        storage().probe()
+        store = storage()
+        store.probe()
     except StorageError as error:
         return wrong("storage", str(error), "Nothing is archived or destroyed until it is mended.")
-    return fine("storage", f"{folder} takes files") + _room("storage room", folder)
+    return fine("storage", f"{store.location('')} takes files")
+
+
+def check_lock() -> list[Finding]:
+    if not lock_wanted():
+        return fine("object lock", "Off: whoever may write to the storage may delete archives")
+    try:
+        storage().check_lock()
+    except LockRefused as error:
+        return wrong("object lock", str(error), "Until then no purge that archives can run.")
+    except StorageError as error:
+        return wrong("object lock", str(error), "Mend that, then look again.")
+    mode = settings.CUSTODY_OBJECT_LOCK
+    return fine("object lock", f"Archives with a term are locked until its end ({mode})")
 
 
 def check_key_files() -> list[Finding]:

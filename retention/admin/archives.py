@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.show import Fact, badge, code, digest, link, number, size, when
 from operations.catalogue.types import TableName
+from operations.encryption import unreadable
 from operations.models import Certificate
 from operations.storage import storage
 from retention.admin.hold_facts import hold_facts
@@ -90,6 +91,8 @@ class ArchiveAdmin(ReadOnlyAdmin):
             Fact("Size", size(archive.bytes), "compressed, as stored"),
             Fact("Complete", when(archive.completed_at, empty="not yet")),
             Fact("Kept until", when(archive.expires_at, empty="for ever")),
+            Fact("Locked until", when(archive.locked_until, empty="not locked"), "in the storage"),
+            Fact("Encrypted", *_encrypted(archive)),
             Fact("Manifest", digest(archive.manifest_sha256), "SHA-256"),
             Fact("Where", code(storage().location(archive.folder))),
             Fact("On the command line", code(f"manage.py archive_verify {archive.name}")),
@@ -100,6 +103,13 @@ class ArchiveAdmin(ReadOnlyAdmin):
             facts.insert(3, Fact("Certificate", shown if sees else each.number))
         table = TableName(archive.schema_name, archive.table_name)
         return facts + hold_facts(table, request.user, using=archive.policy.database)
+
+
+def _encrypted(archive: Archive) -> tuple[SafeString | str, str]:
+    if not archive.recipients:
+        return "no", ""
+    held = "can be read here" if not unreadable(archive.recipients) else "cannot be read here"
+    return code(", ".join(archive.recipients)), held
 
 
 def _part(part: ArchivePart) -> dict[str, Any]:
