@@ -50,6 +50,7 @@ def archive_json(archive: Archive) -> dict[str, Any]:
         "completed_at": archive.completed_at,
         "expires_at": archive.expires_at,
         "locked_until": archive.locked_until,
+        "recipients": archive.recipients,
         "destroyed_at": archive.destroyed_at,
         "root": archive.root.name if archive.root else None,
     }

@@ -72,16 +72,17 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
         "passes": run.cursor.get("pass", 1),
         "archive": archive.name if archive else None,
         "archive_bytes": archive.bytes if archive else 0,
-        "leftovers": unknown_files(archive, storage()) if archive else [],
         "certificate": None,
     }
+    if archive is not None and (left := unknown_files(archive, storage())):
+        result["leftovers"] = left
     if run.done:
         certificate = certificate_issue(
             kind="disposition",
             subject=run.subject,
             body=_body(run, archive, outcome),
             run=run,
-            lock_until=archive.locked_until if archive else None,
+            lock_until=archive.locked_until if archive and protection_of(run).term else None,
         )
         result["certificate"] = certificate.number
     return result
@@ -96,13 +97,12 @@ def _complete(archive: Archive, run: Run) -> None:
     now = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
     days = run.parameters["archive_days"]
     archive.expires_at = now + timedelta(days=days) if days is not None else None
-    store = storage()
+    store, lock_until = storage(), None
     if protection_of(run).term is not None and archive.expires_at is not None:
-        archive.locked_until = archive.expires_at
-        lock_parts(archive, archive.locked_until, store)
+        archive.locked_until = lock_until = archive.expires_at
+        lock_parts(archive, lock_until, store)
     manifest = _manifest(archive, run)
-    path = f"{archive.folder}/manifest.json"
-    write_once(store, path, manifest, lock_until=archive.locked_until)
+    write_once(store, f"{archive.folder}/manifest.json", manifest, lock_until=lock_until)
     archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
     archive.state, archive.completed_at = Archive.State.COMPLETE, now
     archive.save()

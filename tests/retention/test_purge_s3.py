@@ -191,6 +191,42 @@ def test_a_lock_that_cannot_be_lengthened_keeps_the_run_from_being_called_done(
     assert_whole(before)
 
 
+def test_locks_that_are_turned_off_half_way_stay_on_what_has_them(
+    execute: Execute,
+    buckets: Buckets,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    person: User,
+) -> None:
+    bucket = buckets.use(lock="compliance")
+    make_events(execute, due=DUE)
+    policy = make_policy(archive_days=TERM)
+    before = live()
+    real = S3Place.call
+    heard = 0
+
+    def failing(place: S3Place, name: str, **arguments: Any) -> Any:
+        nonlocal heard
+        heard += name == "put_object"
+        if heard > 4 and name == "put_object":
+            raise ValueError("no")
+        return real(place, name, **arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Place, "call", failing)
+        run = purge_run(policy=policy, requester=person).run
+    assert run is not None
+    assert (run.state, len(bucket.locks())) == ("failed", 4)
+    settings.CUSTODY_OBJECT_LOCK = "off"
+    archive = Archive.objects.get(run=ran(purge_run(policy=policy, requester=person)))
+    assert_whole(before)
+    locked = [until for until in bucket.locks().values() if until is not None]
+    assert len(locked) == 4
+    assert archive.locked_until is not None
+    assert archive.expires_at is not None
+    assert archive.locked_until <= archive.expires_at
+
+
 def test_no_version_of_an_archive_survives_its_term(execute: Execute, buckets: Buckets) -> None:
     bucket = buckets.use(versions=True)
     make_events(execute, due=DUE)
