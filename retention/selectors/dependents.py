@@ -36,6 +36,14 @@ class Reference:
     def goes_along(self) -> bool:
         return self.meaning == "goes along"
 
+    @property
+    def inside(self) -> bool:
+        """Both rows may go in one purge. Besides what goes along, that is a reference of the
+        policy's own table to a row that goes along with it; but rows of that table which refer to
+        each other, when it is not named, keep each other.
+        """
+        return self.child is not None and (self.goes_along or self.parent != self.child)
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -86,11 +94,12 @@ def dependents_graph(*, table: Table, dependents: Sequence[Sequence[str]], using
             missing.append(f"{error} The policy names it among the tables that go along.")
     named = frozenset(number for number, each in enumerate(tables) if each.name in names)
     references = tuple(_references(tables, named))
+    bonds = [(e.child, e.parent) for e in references if e.child is not None and e.inside]
     return Graph(
         tables=tuple(tables),
         named=named,
         references=references,
-        components=components_of(len(tables), _bonds(references)),
+        components=components_of(len(tables), bonds),
         refusals=(*missing, *_refusals(tables, named, references)),
     )
 
@@ -110,17 +119,6 @@ def _meaning(key: ForeignKey, named: bool) -> Meaning:
     if named:
         return "goes along"
     return "keeps the row" if key.on_delete in _HARMLESS else "refused"
-
-
-def _bonds(references: tuple[Reference, ...]) -> list[tuple[int, int]]:
-    """Child and parent, where both may go in one purge. A row of the policy's table that is not
-    named may refer to one that goes along with it: they go together.
-    """
-    return [
-        (each.child, each.parent)
-        for each in references
-        if each.child is not None and (each.goes_along or each.parent != each.child)
-    ]
 
 
 def _refusals(
@@ -206,6 +204,11 @@ def _unfit_reference(each: Reference, tables: list[Table]) -> Iterator[str]:
             f"Deleting from {table.name} would {key.on_delete} into {key.table} ({key.name}), "
             f"which the policy does not cover. To destroy these rows too, {named}; else give "
             f"{key.table} a policy of its own that comes first, or make that foreign key RESTRICT."
+        )
+    if each.goes_along and table.partition_of is None and key.references != table.name:
+        yield (
+            f"{key.table} refers to {key.references}, a partition of {table.name} ({key.name}), "
+            f"and not to the whole table. Give {key.table} a policy of its own that comes first."
         )
     if each.goes_along and key.temporal:
         yield (

@@ -7,6 +7,7 @@ is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,9 +87,10 @@ def not_kept(due: DueRows) -> sql.Composable:
     return sql.SQL("({}) IS FALSE").format(render(due.keep, due.table, alias="t"))
 
 
-def not_referenced(due: DueRows) -> sql.Composable:
-    """No row elsewhere refers to it through a foreign key that would refuse the delete."""
-    parts = [no_reference(key, due.table) for key in due.table.referenced_by]
+def not_referenced(due: DueRows, keys: Sequence[ForeignKey] | None = None) -> sql.Composable:
+    """No row elsewhere refers to it through one of the foreign keys; None: through any."""
+    keys = due.table.referenced_by if keys is None else keys
+    parts = [no_reference(key, due.table) for key in keys]
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
 
 
@@ -99,14 +101,21 @@ def no_reference(key: ForeignKey, table: Table) -> sql.Composable:
     )
 
 
-def due(rows: DueRows, unprotected: sql.Composable, *, walking: bool) -> sql.Composable:
+def due(
+    rows: DueRows,
+    unprotected: sql.Composable,
+    *,
+    walking: bool,
+    keeping: Sequence[ForeignKey] | None = None,
+) -> sql.Composable:
     """All of it, as a condition on alias `t`.
 
     Args:
+        keeping: the foreign keys whose rows keep what they refer to; None: every one.
         walking: the rows come from a window of pages. Then the age must not tempt the planner to
             read its index again for every window: IS TRUE keeps an index from serving it.
     """
     age = expired(rows)
     if walking:
         age = sql.SQL("({}) IS TRUE").format(age)
-    return sql.SQL(" AND ").join([age, not_kept(rows), unprotected, not_referenced(rows)])
+    return sql.SQL(" AND ").join([age, not_kept(rows), unprotected, not_referenced(rows, keeping)])

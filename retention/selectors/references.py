@@ -33,6 +33,21 @@ def refers(key: ForeignKey, parent: Table, *, child: str, referred: str) -> sql.
     )
 
 
+def same_key(table: Table, one: str, other: str) -> sql.Composable:
+    """The rows of two aliases have the same key, whatever its types."""
+    assert table.key is not None
+    columns = [column for name in table.key.columns if (column := table.column(name))]
+    return sql.SQL(" AND ").join(
+        sql.SQL("{}{cast} OPERATOR({}.=) {}{cast}").format(
+            Identifier(one, column.name),
+            Identifier(column.base_schema if column.base_kind == "base" else "pg_catalog"),
+            Identifier(other, column.name),
+            cast=_cast(column),
+        )
+        for column in columns
+    )
+
+
 def _operator(key: ForeignKey, place: int) -> sql.Composable:
     if key.temporal and place == len(key.columns) - 1:
         return sql.SQL("OPERATOR(pg_catalog.&&)")

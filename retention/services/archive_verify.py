@@ -21,7 +21,7 @@ from operations.storage import Storage, StorageError, StorageMissing, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart
 from retention.services.archive_erase import archive_leftovers, proof, proof_file
-from retention.services.archive_writing import archive_name
+from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.protection import leftovers
 
@@ -135,7 +135,7 @@ def strangers() -> list[Problem]:
     known = set(Archive.objects.values_list("folder", flat=True))
     # The first part of an archive is durable before the database knows of the archive.
     open_runs = Run.objects.filter(kind="purge", state__in=OPEN)
-    known |= {f"archives/{archive_name(run)}" for run in open_runs}
+    known |= {f"archives/{name}" for run in open_runs for name in archive_names(run).values()}
     return [
         Problem(file, "belongs to no archive that the database knows; it was left alone")
         for folder in sorted(folders - known)

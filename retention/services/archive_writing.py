@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from operations.batches.walk import Window
-from operations.catalogue.types import Table
+from operations.catalogue.types import Table, TableName
 from operations.models import Run
 from operations.storage import Storage, StorageLocked
 from retention.models import Archive, ArchivePart
@@ -25,19 +25,49 @@ def archive_name(run: Run) -> str:
     Also when the database was restored and counts its runs from an earlier number again: the plan's
     hash tells the run from one that it no longer knows, whose folder is not ours to clear.
     """
-    stem = re.sub(r"[^a-z0-9_]+", "-", run.parameters["policy_name"].lower()).strip("-")
-    return f"{stem[:80] or 'policy'}-{run.created_at:%Y%m%d}-{run.pk}-{run.plan_hash[:6]}"
+    stem = _plain(run.parameters["policy_name"])[:80] or "policy"
+    return f"{stem}-{run.created_at:%Y%m%d}-{run.pk}-{run.plan_hash[:6]}"
+
+
+def archive_names(run: Run) -> dict[TableName, str]:
+    """The names of all the archives that the run may write: the policy's own table first."""
+    own = archive_name(run)
+    root = TableName(*run.parameters["table"])
+    names = {root: own}
+    for number, each in enumerate(run.parameters.get("dependents", []), start=1):
+        name = f"{own}-{_plain(each[1])[:40]}"
+        # Two schemas may have tables of one name.
+        names.setdefault(TableName(*each), f"{name}-{number}" if name in names.values() else name)
+    return names
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of a part but its bytes."""
+
+    number: int
+    leaf: TableName
+    """Where the rows were; of several partitions the table that they belong to."""
+    rows: int
+    window: dict[str, Any]
 
 
 class ArchiveWriter:
-    """Adds parts to the archive of one run."""
+    """Adds parts to the archive of one table that one run wrote."""
 
-    def __init__(self, run: Run) -> None:
-        self._run_id = run.pk
-        self._parameters: dict[str, Any] = run.parameters
-        self.name = archive_name(run)
-        self.folder = f"archives/{self.name}"
+    def __init__(
+        self, run: Run, *, of: TableName | None = None, root: ArchiveWriter | None = None
+    ) -> None:
+        """Without `of`, the policy's own table; with it one that went along, beside `root`."""
         self._run = run
+        self._root = root
+        names = archive_names(run)
+        self.name = names[of] if of is not None else archive_name(run)
+        self.folder = f"archives/{self.name}"
 
     @cached_property
     def protection(self) -> Protection:
@@ -45,55 +75,65 @@ class ArchiveWriter:
 
         Raises RecipientUnusable.
         """
-        return protection_of(self._run)
+        return protection_of(self._run) if self._root is None else self._root.protection
 
     def file(self, number: int, fence: int, attempt: int) -> str:
         """A name that no other attempt of any worker has."""
         return f"{self.folder}/part-{number:06d}-{fence}.{attempt}{self.protection.suffix}"
 
-    def add(
-        self, writer: PartWriter, *, table: Table, number: int, window: Window, rows: int
-    ) -> None:
+    def begun(self, table: Table) -> Archive:
+        """The archive as the database knows it, from now on."""
+        root = self._root.begun_root() if self._root is not None else None
+        archive, _ = Archive.objects.get_or_create(
+            run_id=self._run.pk,
+            schema_name=table.name.schema,
+            table_name=table.name.name,
+            defaults={
+                "name": self.name,
+                "root": root,
+                "policy_id": self._run.parameters["policy"],
+                "policy_version": self._run.parameters["policy_version"],
+                "folder": self.folder,
+                "layout": {**layout(table), **self.protection.layout()},
+                "recipients": list(self.protection.recipients),
+                "locked_until": self.protection.lock_until(),
+            },
+        )
+        return archive
+
+    def begun_root(self) -> Archive:
+        """The policy's own archive, which is begun before any of those beside it."""
+        return Archive.objects.get(run_id=self._run.pk, name=self.name)
+
+    def facts(self, *, archive: Archive, part: Part) -> dict[str, Any]:
+        """What a part's sidecar says of it."""
+        return {
+            "archive": self.name,
+            "run": self._run.pk,
+            "number": part.number,
+            "rows": part.rows,
+            "table": [part.leaf.schema, part.leaf.name],
+            "window": part.window,
+            "layout": archive.layout,
+        }
+
+    def add(self, writer: PartWriter, part: Part, *, archive: Archive) -> None:
         """Waits until the part is durable, then makes it known in the transaction under way.
 
         Raises StepStalled or StorageError when it did not become durable in time.
         """
-        archive, _ = Archive.objects.get_or_create(
-            run_id=self._run_id,
-            defaults={
-                "name": self.name,
-                "policy_id": self._parameters["policy"],
-                "policy_version": self._parameters["policy_version"],
-                "schema_name": table.name.schema,
-                "table_name": table.name.name,
-                "folder": self.folder,
-                "layout": {**layout(table), **self.protection.layout()},
-                "recipients": list(self.protection.recipients),
-                "locked_until": writer.lock_until,
-            },
-        )
-        leaf = window.leaf
-        facts = {
-            "archive": self.name,
-            "run": self._run_id,
-            "number": number,
-            "rows": rows,
-            "table": [leaf.schema, leaf.name],
-            "window": window.to_json(),
-            "layout": archive.layout,
-        }
-        part = writer.durable(facts)
+        written = writer.durable()
         ArchivePart.objects.create(
             archive=archive,
-            number=number,
-            schema_name=leaf.schema,
-            table_name=leaf.name,
-            file=part.file,
-            rows=rows,
-            bytes=part.bytes,
-            plain_bytes=part.plain_bytes,
-            sha256=part.sha256,
-            window=window.to_json(),
+            number=part.number,
+            schema_name=part.leaf.schema,
+            table_name=part.leaf.name,
+            file=written.file,
+            rows=part.rows,
+            bytes=written.bytes,
+            plain_bytes=written.plain_bytes,
+            sha256=written.sha256,
+            window=part.window,
         )
 
     def reap(self, storage: Storage) -> None:
@@ -103,7 +143,7 @@ class ArchiveWriter:
         for draft in storage.list_drafts(folder):
             storage.delete_draft(draft)
         known = set(
-            ArchivePart.objects.filter(archive__run_id=self._run_id).values_list("file", flat=True)
+            ArchivePart.objects.filter(archive__run_id=self._run.pk).values_list("file", flat=True)
         )
         for file in storage.list(folder):
             if file.removesuffix(".json") not in known:

@@ -70,15 +70,21 @@ class PartWriter:
         """
         self._put(block)
 
-    def durable(self, facts: dict[str, Any]) -> WrittenPart:
-        """Waits until the part and its sidecar, which holds `facts`, are on disk under their names.
+    def end(self, facts: dict[str, Any]) -> None:
+        """There are no more rows: the part lands with its sidecar, which holds `facts`.
+
+        Of several parts, end all before waiting for any. Raises what `durable` raises.
+        """
+        self._facts = facts
+        self._put(None)
+
+    def durable(self) -> WrittenPart:
+        """Waits until the ended part and its sidecar are on disk under their names.
 
         Raises:
             StepStalled: the deadline passed first, or the storage does not answer.
             StorageError: the storage is full or broken.
         """
-        self._facts = facts
-        self._put(None)
         self._thread.join(max(self._deadline - time.monotonic(), 0))
         self._raise_error()
         if self._written is None:

@@ -12,20 +12,18 @@ Invariants:
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from django.db import OperationalError, ProgrammingError, connections, transaction
+from django.db import ProgrammingError
 from django.utils import timezone
-from psycopg import errors, sql
+from psycopg import errors
 
-from operations import vetoes
 from operations.batches.health import Health
 from operations.batches.sizing import BatchSize
-from operations.batches.walk import Walk, Window, next_window
-from operations.catalogue.exceptions import NoSuchTable
-from operations.catalogue.read import table as read_table
-from operations.catalogue.types import Table, TableName
+from operations.batches.walk import Walk
 from operations.models import Run
 from operations.runs.kinds import (
     Beat,
@@ -34,82 +32,57 @@ from operations.runs.kinds import (
     PlanOutdated,
     RunKind,
     Step,
-    StepStalled,
     Throttle,
     register,
 )
 from operations.storage import storage
-from retention.models import ArchivePart, RetentionPolicy
-from retention.selectors.dependents import Graph, dependents_graph
-from retention.selectors.due import DueRows, due, expired
-from retention.services.archive_writing import ArchiveWriter
-from retention.services.layout import fingerprint, session_pin
-from retention.services.part_writer import PartWriter
+from retention.models import RetentionPolicy
 from retention.services.purge_close import purge_close, verify_parts
-from retention.services.purge_delete import delete_window, lock_against_ddl, lock_leaf
-from retention.services.purge_plan import purge_plan, refuse_unsafe
+from retention.services.purge_plan import purge_plan
+from retention.services.purge_records import RecordsPhase
+from retention.services.purge_task import PurgePhase, PurgeTask
+from retention.services.purge_windows import WindowsPhase
 
-STEP_SECONDS = 1.5
-"""From the first lock to a durable part; what is left of the 2 s is the commit's."""
-MOST_HANGING = 300.0
-"""Seconds that a write which was given up may take to come back from the storage."""
-MOST_PASSES = 3
 _PAGES = (4_096, 1, 131_072)
 _KEYS = (10_000, 1, 500_000)
-"""Batch sizes: first, least, most; in pages and in rows."""
+_RECORDS = (2_000, 1, 200_000)
+"""Batch sizes: first, least, most; in pages, in rows, in rows of all tables that go along."""
+_GONE = (errors.UndefinedTable, errors.UndefinedColumn)
 _BEGINNING = {"pass": 1, "leaf": None, "after": None, "found": 0, "skipped": False, "part": 0}
-_TOO_LONG = (
-    errors.QueryCanceled,
-    errors.TransactionTimeout,
-    errors.IdleInTransactionSessionTimeout,
-    errors.AdminShutdown,
-)
 
 
 @register
 class Purge(RunKind):
-    """Walks the policy's table window by window until nothing due is left."""
+    """Goes through its phases, one after the other, until nothing due is left."""
 
     name = "purge"
     title = "Purge"
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self.walk = Walk.from_json(self.parameters["walk"])
-        first, least, most = _PAGES if self.walk.by == "ctid" else _KEYS
-        self.size = BatchSize(int(run.cursor.get("size", first)), least, most)
-        self.archive = ArchiveWriter(run) if self.parameters["archive"] else None
-        self.part: PartWriter | None = None
-        self.skip_locked = False
-        self.attempt = 0
+        self.task = PurgeTask(run)
+        self.cursor: dict[str, Any] = run.cursor
+        self.next_cursor = self.cursor
         self.seconds = 0.0
 
-    # Read when first needed: a run can be cancelled although its table is gone.
-
     @cached_property
-    def table(self) -> Table:
-        name = TableName(*self.parameters["table"])
-        try:
-            return read_table(name, using=self.using)
-        except NoSuchTable as error:
-            raise PlanOutdated(f"{error} What this run did is closed.") from error
+    def phases(self) -> list[PurgePhase]:
+        """In their order; the cursor tells by number which one is under way."""
+        walk = Walk.from_json(self.parameters["walk"])
+        along = bool(self.parameters.get("dependents"))
+        first, least, most = _RECORDS if along else _PAGES if walk.by == "ctid" else _KEYS
+        size = BatchSize(int(self.cursor.get("size", first)), least, most)
+        return [(RecordsPhase if along else WindowsPhase)(self.task, walk, size)]
 
-    @cached_property
-    def graph(self) -> Graph:
-        named = self.parameters.get("dependents", [])
-        return dependents_graph(table=self.table, dependents=named, using=self.using)
-
-    @cached_property
-    def due(self) -> DueRows:
-        return DueRows.from_parameters(self.table, self.parameters)
-
-    @cached_property
-    def leaves(self) -> list[TableName]:
-        return sorted(self.table.leaves or (self.table.name,))
+    @property
+    def phase(self) -> PurgePhase:
+        number: int = self.cursor.get("phase", 0)
+        return self.phases[number]
 
     @cached_property
     def health(self) -> Health:
-        return Health(self.leaves, using=self.using)
+        leaves = {leaf for phase in self.phases for leaf in phase.leaves()}
+        return Health(sorted(leaves), using=self.using)
 
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
@@ -117,46 +90,40 @@ class Purge(RunKind):
         return purge_plan(policy=policy, now=timezone.now(), using=using)
 
     def open(self, run: Run) -> None:
-        if self.archive is not None:
-            self.archive.reap(storage())
+        self.task.reap(storage())
 
     # One batch.
 
-    def step(self, run: Run) -> Step:
-        try:
-            return self._batch(run)
-        except ProgrammingError as error:
-            if isinstance(error.__cause__, errors.UndefinedTable):
-                raise self._outdated(
-                    "it, a partition of it or what refers to it is gone"
-                ) from error
-            raise
+    def prepare(self, beat: Beat) -> None:
+        with self._as_planned():
+            self.phase.prepare({**_BEGINNING, **self.cursor}, beat)
 
-    def _outdated(self, what: str) -> PlanOutdated:
-        return PlanOutdated(
-            f"{self.table.name} changed after this run was planned: {what}. "
-            "What the run did is closed; start it again."
-        )
+    def step(self, run: Run) -> Step:
+        with self._as_planned():
+            return self._batch(run)
+
+    @contextmanager
+    def _as_planned(self) -> Iterator[None]:
+        try:
+            yield
+        except ProgrammingError as error:
+            if isinstance(error.__cause__, _GONE):
+                raise self.task.outdated("it, a part of it or what refers to it is gone") from error
+            raise
 
     def _batch(self, run: Run) -> Step:
         began = time.monotonic()
-        cursor = {**_BEGINNING, **run.cursor}
-        self._still_as_planned()
-        lock_against_ddl(self.table.name, using=self.using)
-        if fingerprint(self.table.name, using=self.using) != self.parameters["fingerprint"]:
-            raise self._outdated("its columns, or the foreign keys that point at it, are others")
-        window = self._window(cursor)
-        if window is None:
-            return self._end_of_pass(run, cursor)
-        count = self._delete(run, window, cursor, began)
-        self._refuse_surge(run, count)
+        self.task.still_as_planned()
+        self.task.lock_shape()
+        step = self.phase.step(run, {**_BEGINNING, **run.cursor}, began)
+        self._refuse_surge(run, step.done)
         self.seconds = time.monotonic() - began
-        cursor["leaf"] = [window.leaf.schema, window.leaf.name]
-        cursor["after"] = list(window.upto) if window.upto else None
-        cursor["found"] += count
-        cursor["skipped"] = cursor["skipped"] or self.skip_locked
-        cursor["size"] = self.size.value
-        return Step(cursor, count, finished=False)
+        self.next_cursor = step.cursor
+        number = step.cursor.get("phase", 0)
+        if step.finished and number + 1 < len(self.phases):
+            self.next_cursor = {**step.cursor, "phase": number + 1}
+            return Step(self.next_cursor, step.done, finished=False, notes=step.notes)
+        return Step(step.cursor, step.done, finished=step.finished, notes=step.notes)
 
     def _refuse_surge(self, run: Run, count: int) -> None:
         """The count that let it go by itself was an estimate, or rows were dated back since."""
@@ -167,147 +134,23 @@ class Purge(RunKind):
                 "counted and than may go unapproved. What the run did is closed; start it again."
             )
 
-    def _delete(self, run: Run, window: Window, cursor: dict[str, Any], began: float) -> int:
-        free = vetoes.unprotected(
-            vetoes.protections(self.table, using=self.using), table=self.table
-        )
-        session_pin(self.using)
-        if self.archive is not None:
-            self.attempt += 1
-            file = self.archive.file(cursor["part"] + 1, run.fence, self.attempt)
-            self.part = PartWriter(
-                storage(),
-                file,
-                deadline=began + STEP_SECONDS,
-                protection=self.archive.protection,
-            )
-        count = delete_window(
-            self.due,
-            window,
-            free,
-            skip_locked=self.skip_locked,
-            sink=self.part.write if self.part else None,
-            using=self.using,
-        )
-        if self.part is not None and self.archive is not None:
-            if count:
-                cursor["part"] += 1
-                self.archive.add(
-                    self.part, table=self.table, number=cursor["part"], window=window, rows=count
-                )
-            else:
-                self.part.give_up()
-        return count
-
-    def _window(self, cursor: dict[str, Any]) -> Window | None:
-        """The next window, on this leaf or a later one; None at the end of the pass."""
-        at = TableName(*cursor["leaf"]) if cursor["leaf"] else None
-        bound = expired(self.due) if self.walk.columns == (self.due.age_column,) else None
-        for leaf in self.leaves:
-            if at is not None and leaf < at:
-                continue
-            if not lock_leaf(leaf, self.table.name, using=self.using):
-                continue
-            window = next_window(
-                table=self.table,
-                leaf=leaf,
-                walk=self.walk,
-                after=cursor["after"] if leaf == at else None,
-                size=self.size.value,
-                within=bound,
-                pages=self._pages(cursor),
-                using=self.using,
-            )
-            if window is not None:
-                return window
-        return None
-
-    def _pages(self, cursor: dict[str, Any]) -> tuple[int, int] | None:
-        """Where the first pass looks. A later one looks everywhere: rows move."""
-        pages = self.parameters.get("pages")
-        return tuple(pages) if pages is not None and cursor["pass"] == 1 else None
-
-    def _end_of_pass(self, run: Run, cursor: dict[str, Any]) -> Step:
-        """Rows that moved while they were walked past, or were locked, are swept up."""
-        look = cursor["found"] > 0 or cursor["skipped"] or self._pages(cursor) is not None
-        missing = look or (run.total is not None and run.done < run.total)
-        left = missing and self._anything_left(run)
-        if not left or not look or cursor["pass"] >= MOST_PASSES:
-            note = (
-                "Some due rows may be left: they are locked, moved, or kept by a trigger. "
-                "The next run tries again."
-            )
-            return Step(cursor, 0, finished=True, notes=(note,) if left else ())
-        cursor.update(leaf=None, after=None, found=0, skipped=False)
-        cursor["pass"] += 1
-        return Step(cursor, 0, finished=False, notes=(f"Pass {cursor['pass']} begins.",))
-
-    def _anything_left(self, run: Run) -> bool:
-        if run.done == run.total and not run.plan["estimated"]:
-            # As many as were counted: the table need not be read once more. Rows that became due
-            # since, because somebody dated them back, are for the next run.
-            return False
-        free = vetoes.unprotected(
-            vetoes.protections(self.table, using=self.using), table=self.table
-        )
-        query = sql.SQL("SELECT EXISTS (SELECT FROM {} t WHERE {})").format(
-            self.table.name.sql, due(self.due, free, walking=False)
-        )
-        try:
-            with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
-                cursor.execute(query)
-                return bool(cursor.fetchone()[0])
-        except OperationalError as error:
-            if isinstance(error.__cause__, errors.QueryCanceled):
-                # Too large to ask in one statement: another pass is the answer.
-                return True
-            raise
-
-    def _still_as_planned(self) -> None:
-        policy = RetentionPolicy.objects.filter(pk=self.parameters["policy"]).first()
-        planned = self.parameters["policy_version"]
-        if policy is None or not policy.enabled or policy.version != planned:
-            raise PlanOutdated(
-                f"Policy {self.parameters['policy_name']} was changed after this run was planned "
-                f"(version {planned}). What it did is closed; start it again."
-            )
-        refuse_unsafe(policy, self.graph)
-
     # Around the batch.
 
     def committed(self) -> None:
-        self.part = None
-        self.skip_locked = False
-        if self.seconds:
-            self.size.took(self.seconds)
+        self.task.parts.committed()
+        self.phase.committed()
+        self.cursor = self.next_cursor
 
     def rolled_back(self, error: BaseException) -> None:
-        if self.part is not None:
-            self.part.give_up()
-        cause = getattr(error, "__cause__", None)
-        if isinstance(cause, errors.LockNotAvailable):
-            self.skip_locked = True
-        elif isinstance(error, StepStalled) or isinstance(cause, _TOO_LONG):
-            self.size.shrink()
+        self.task.parts.rolled_back()
+        self.next_cursor = self.cursor
+        self.phase.rolled_back(error)
 
     def lost(self) -> None:
-        if self.part is None:
-            return
-        if not ArchivePart.objects.filter(file=self.part.file).exists():
-            self.part.give_up()
-        give_up = time.monotonic() + MOST_HANGING
-        while self.part.hanging and time.monotonic() < give_up:
-            time.sleep(0.2)
+        self.task.parts.lost()
 
     def recovered(self, error: BaseException, beat: Beat) -> None:
-        """Waits, holding nothing, until a write that hangs has come back from the storage."""
-        give_up = time.monotonic() + MOST_HANGING
-        while self.part is not None and self.part.hanging:
-            if time.monotonic() > give_up:
-                raise StepStalled("The storage has not answered for five minutes.")
-            time.sleep(0.2)
-            beat()
-        self.part = None
+        self.task.parts.recovered(beat)
 
     def throttle(self) -> Throttle | None:
         return self.health.throttle(self.seconds)

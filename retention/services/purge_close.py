@@ -21,6 +21,7 @@ from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.selectors.hold_honoured import holds_honoured
 from retention.selectors.policies import approval_facts
+from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.protection import lock_parts, protection_of, unknown_files
 
@@ -40,7 +41,7 @@ REMAINING_COPIES = (
 
 def verify_parts(run: Run, store: Storage, beat: Beat) -> None:
     """Reads every part back from the storage. Raises ArchiveDamaged naming the first bad one."""
-    parts = ArchivePart.objects.filter(archive__run=run).order_by("number")
+    parts = ArchivePart.objects.filter(archive__run=run).order_by("archive", "number")
     parts = parts.select_related("archive")
     with ThreadPoolExecutor(READERS, "part-reader") as pool:
         for _ in pool.map(check_part, parts, repeat(store)):
@@ -59,33 +60,47 @@ def check_part(part: ArchivePart, store: Storage) -> None:
 
 
 def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Completes the archive and certifies what was done. In the run's last transaction.
+    """Completes the archives and certifies what was done. In the run's last transaction.
 
-    Repeatable: the manifest is the same bytes each time, and a run has one certificate.
+    Repeatable: a manifest is the same bytes each time, and a run has one certificate.
     """
-    archive = Archive.objects.filter(run=run).first()
-    if archive is not None:
+    order = list(archive_names(run).values())
+    archives = sorted(Archive.objects.filter(run=run), key=lambda each: order.index(each.name))
+    for archive in archives:
         _complete(archive, run)
     result: dict[str, Any] = {
         "rows": run.done,
         "outcome": outcome,
         "passes": run.cursor.get("pass", 1),
-        "archive": archive.name if archive else None,
-        "archive_bytes": archive.bytes if archive else 0,
+        "tables": _tables(run),
+        "archive": archives[0].name if archives else None,
+        "archives": [archive.name for archive in archives],
+        "archive_bytes": sum(archive.bytes for archive in archives),
         "certificate": None,
     }
-    if archive is not None and (left := unknown_files(archive, storage())):
+    if left := [file for each in archives for file in unknown_files(each, storage())]:
         result["leftovers"] = left
     if run.done:
         certificate = certificate_issue(
             kind="disposition",
             subject=run.subject,
-            body=_body(run, archive, outcome),
+            body=_body(run, archives, outcome),
             run=run,
-            lock_until=archive.locked_until if archive and protection_of(run).term else None,
+            lock_until=archives[0].locked_until if archives and protection_of(run).term else None,
         )
         result["certificate"] = certificate.number
     return result
+
+
+def _tables(run: Run) -> list[dict[str, Any]]:
+    """How many rows of each table are gone: the policy's own first."""
+    names = [f"{each.schema}.{each.name}" for each in archive_names(run)]
+    if len(names) == 1:
+        return [{"table": names[0], "rows": run.done}]
+    counts = run.cursor.get("tables", {})
+    return [
+        {"table": name, "rows": counts.get(str(number), 0)} for number, name in enumerate(names)
+    ]
 
 
 def _complete(archive: Archive, run: Run) -> None:
@@ -126,6 +141,7 @@ def _manifest(archive: Archive, run: Run) -> bytes:
         "policy": run.parameters["policy_name"],
         "policy_version": archive.policy_version,
         "table": [archive.schema_name, archive.table_name],
+        "root": archive.root.name if archive.root else None,
         "cutoff": run.parameters["cutoff"],
         "keep_while": run.plan.get("keep_while", ""),
         "layout": archive.layout,
@@ -137,19 +153,15 @@ def _manifest(archive: Archive, run: Run) -> bytes:
     return (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
 
 
-def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]:
+def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]:
     policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
-    table = f"{run.parameters['table'][0]}.{run.parameters['table'][1]}"
+    tables = _tables(run)
     disposition = "destroyed"
-    if archive is not None:
-        disposition = (
-            f"archived until {archive.expires_at:%Y-%m-%d}" if archive.expires_at else "archived"
-        )
+    if archives:
+        until = archives[0].expires_at
+        disposition = f"archived until {until:%Y-%m-%d}" if until else "archived"
     body: dict[str, Any] = {
-        "statement": (
-            f"{run.done:,} rows of {table} that had reached the end of their term were deleted "
-            f"from the database and {disposition}."
-        ),
+        "statement": _statement(run, tables, disposition),
         "disposition": disposition,
         "outcome": outcome,
         "run": run.pk,
@@ -168,7 +180,7 @@ def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]
         "reason": run.reason,
         "started_at": run.started_at.isoformat() if run.started_at else "",
         "finished_at": timezone.now().isoformat(),
-        "tables": [{"table": table, "rows": run.done}],
+        "tables": tables,
         "kept_past_their_term": {
             name: run.plan[key]
             for name, key in (
@@ -176,22 +188,40 @@ def _body(run: Run, archive: Archive | None, outcome: Outcome) -> dict[str, Any]
                 ("condition_unknown", "undecided"),
                 ("by_veto", "protected"),
                 ("still_referenced", "referenced"),
+                ("by_what_goes_along", "kept_by_dependents"),
             )
             if run.plan.get(key) is not None
         },
         "holds_honoured": holds_honoured(run),
         "copies_that_remain": list(REMAINING_COPIES),
     }
-    if archive is not None:
-        parts = archive.parts.order_by("number").values("file", "rows", "bytes", "sha256")
-        body["archive"] = {
-            "name": archive.name,
-            "rows": archive.rows,
-            "bytes": archive.bytes,
-            "manifest_sha256": archive.manifest_sha256,
-            "parts": list(parts),
-            "encrypted_to": archive.recipients,
-            "locked_until": archive.locked_until.isoformat() if archive.locked_until else "",
-            "verified": VERIFIED_BYTES if unreadable(archive.recipients) else VERIFIED_ROWS,
-        }
+    if archives:
+        body["archive"] = _archive(archives[0])
+    if len(archives) > 1:
+        body["archives_of_what_went_along"] = [_archive(archive) for archive in archives[1:]]
     return body
+
+
+def _statement(run: Run, tables: list[dict[str, Any]], disposition: str) -> str:
+    own, *others = tables
+    along = sum(each["rows"] for each in others)
+    with_them = f", and {along:,} rows of other tables that belonged to them," if along else ""
+    return (
+        f"{own['rows']:,} rows of {own['table']} that had reached the end of their term{with_them} "
+        f"were deleted from the database and {disposition}."
+    )
+
+
+def _archive(archive: Archive) -> dict[str, Any]:
+    parts = archive.parts.order_by("number").values("file", "rows", "bytes", "sha256")
+    return {
+        "name": archive.name,
+        "table": f"{archive.schema_name}.{archive.table_name}",
+        "rows": archive.rows,
+        "bytes": archive.bytes,
+        "manifest_sha256": archive.manifest_sha256,
+        "parts": list(parts),
+        "encrypted_to": archive.recipients,
+        "locked_until": archive.locked_until.isoformat() if archive.locked_until else "",
+        "verified": VERIFIED_BYTES if unreadable(archive.recipients) else VERIFIED_ROWS,
+    }

@@ -38,13 +38,14 @@ def lock_leaf(leaf: TableName, table: TableName, *, using: str) -> bool:
     """Whether the leaf is the table or a partition of it still, and stays so until the commit."""
     if leaf == table:
         return True
-    if not _is_part(leaf, table, using):
+    if not is_part(leaf, table, using):
         return False
     lock_against_ddl(leaf, using=using)
-    return _is_part(leaf, table, using)
+    return is_part(leaf, table, using)
 
 
-def _is_part(leaf: TableName, table: TableName, using: str) -> bool:
+def is_part(leaf: TableName, table: TableName, using: str) -> bool:
+    """Whether the leaf is the table or a partition of it now."""
     with connections[using].cursor() as cursor:
         cursor.execute(_IS_PART, [str(leaf), str(table)])
         return bool(cursor.fetchone()[0])
