@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from psycopg import sql
 
+from operations.encryption import decrypted, identities
 from operations.models import Run
 from operations.storage import is_in_s3, storage
 from retention.models import Archive, ArchivePart, RetentionPolicy
@@ -97,7 +99,7 @@ def archived(table: str = "app.events", *, select: str = "b::text") -> Counter[A
     for part in parts.select_related("archive").order_by("id"):
         columns = [column["name"] for column in part.archive.layout["columns"]]
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        rows = _read_back(table, names, stored(part.file), select)
+        rows = _read_back(table, names, packed(part.file), select)
         assert len(rows) == part.rows
         found.update(rows)
     return found
@@ -113,6 +115,14 @@ def _read_back(table: str, names: sql.Composable, content: bytes, select: str) -
             into.write(zstandard.ZstdDecompressor().decompressobj().decompress(content))
         cursor.execute(f"SELECT {select} FROM pg_temp.back b")
         return [row[0] if len(row) == 1 else row for row in cursor.fetchall()]
+
+
+def packed(file: str) -> bytes:
+    """What was compressed, decrypted where it is encrypted."""
+    content = stored(file)
+    if not file.endswith(".age"):
+        return content
+    return b"".join(decrypted(io.BytesIO(content), identities()))
 
 
 def stored(file: str) -> bytes:

@@ -23,12 +23,11 @@ from retention.models import Archive, ArchivePart
 from retention.services.purge_start import purge_run
 
 from .archiving import archive_of, command, counts, restore, said
-from .purging import live, make_events, make_policy, ran, stored
+from .crash import Nursery
+from .purging import assert_whole, live, make_events, make_policy, messages, ran, stored
+from .writing import EVERYTHING, Writer, assert_hardly_waited, assert_nothing_lost, stop
 
-pytestmark = [
-    pytest.mark.sql,
-    pytest.mark.usefixtures("governed", "small_batches"),
-]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 600
 
@@ -176,6 +175,46 @@ def test_a_part_that_is_damaged_before_the_run_ends_fails_it_although_nobody_can
     assert answer.run is not None
     assert answer.run.state == "failed"
     assert "SHA-256 differs" in answer.run.error
+
+
+@pytest.mark.parametrize("point", ["copying", "writing", "landed", "durable", "manifest"])
+def test_killed_it_goes_on_and_loses_nothing(
+    nursery: Nursery,
+    execute: Execute,
+    key: x25519.Identity,
+    hold: Callable[..., None],
+    point: str,
+) -> None:
+    hold(key)
+    make_events(execute, due=DUE)
+    make_policy()
+    before = live()
+    worker = nursery.work(at=point, number=1 if point == "manifest" else 4)
+    worker.wait_for(point)
+    worker.kill()
+    assert live() <= before
+    assert nursery.work().end()["end"] == "succeeded"
+    assert_whole(before)
+
+
+def test_writers_hardly_wait_while_the_storage_of_an_encrypted_archive_hangs(
+    nursery: Nursery,
+    execute: Execute,
+    key: x25519.Identity,
+    hold: Callable[..., None],
+    writers: Callable[[], list[Writer]],
+) -> None:
+    hold(key)
+    make_events(execute, due=2000)
+    make_policy()
+    worker = nursery.work(pages=EVERYTHING, at="writing", seconds=5)
+    worker.wait_for("writing")
+    busy = writers()
+    assert worker.end()["end"] == "succeeded"
+    stop(busy)
+    assert "did not take" in " ".join(messages(Run.objects.get()))
+    assert_hardly_waited(busy)
+    assert_nothing_lost(execute, busy)
 
 
 def test_a_recipient_that_is_none_stops_the_purge_before_anything_is_deleted(
