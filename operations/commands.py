@@ -7,6 +7,7 @@ conflict, unsafe).
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,6 +104,11 @@ class CustodyCommand(BaseCommand):
                 options,
                 "DatabaseUnreachable",
             )
+        except BrokenPipeError:
+            # Whoever read the output has seen enough: `... | head`. What is still buffered goes
+            # nowhere, or Python would complain of it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except KeyboardInterrupt:
             self._fail("Interrupted.", 1, options, "Interrupted")
         else:

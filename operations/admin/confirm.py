@@ -77,7 +77,7 @@ class ConfirmView(UnfoldModelAdminViewMixin, FormView):
     what to tell the person. A CustodyError becomes a message on the object's page.
     """
 
-    form_class = ReasonForm
+    form_class: type[forms.Form] = ReasonForm
     template_name = "custody/confirm.html"
     raise_exception = True
     title = ""

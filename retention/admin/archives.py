@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from operations.admin.base import ReadOnlyAdmin
@@ -15,21 +19,51 @@ from operations.catalogue.types import TableName
 from operations.encryption import unreadable
 from operations.models import Certificate
 from operations.storage import storage
+from retention.admin.archive_keep import KEEP, ArchiveKeepView
+from retention.admin.archive_restore import RESTORE, ArchiveRestoreView
+from retention.admin.archive_search import ArchiveSearchView
 from retention.admin.hold_facts import hold_facts
 from retention.models import Archive, ArchivePart
 
 PARTS_A_PAGE = 50
 
 
+class TermFilter(admin.SimpleListFilter):
+    title = "term"
+    parameter_name = "term"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("over", "Over"),
+            ("soon", "Over within 30 days"),
+            ("later", "Later"),
+            ("never", "For ever"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Archive]) -> QuerySet[Archive]:
+        now = timezone.now()
+        soon = now + timedelta(days=30)
+        terms = {
+            "over": Q(expires_at__lte=now),
+            "soon": Q(expires_at__gt=now, expires_at__lte=soon),
+            "later": Q(expires_at__gt=soon),
+            "never": Q(expires_at=None),
+        }
+        asked = self.value()
+        if asked not in terms:
+            return queryset
+        return queryset.filter(terms[asked], state=Archive.State.COMPLETE)
+
+
 @admin.register(Archive)
 class ArchiveAdmin(ReadOnlyAdmin):
     page_template = "retention/archive.html"
-    page_related = ("policy", "run")
+    page_related = ("policy", "run", "root", "destroyed_by")
     payload = ("layout",)
     list_display = ("name", "table", "of_policy", "rows_shown", "size_shown", "state_shown",
                     "completed", "expires")  # fmt: skip
     list_select_related: ClassVar = ["policy"]
-    list_filter = ("state",)
+    list_filter = ("state", TermFilter)
     search_fields = ("name", "schema_name", "table_name")
     search_help_text = "Its name, or its table"
 
@@ -59,7 +93,22 @@ class ArchiveAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Kept until", ordering="expires_at")
     def expires(self, archive: Archive) -> SafeString | str:
+        if archive.destroyed_at is not None:
+            return when(archive.destroyed_at)
         return when(archive.expires_at, empty="for ever")
+
+    def get_urls(self) -> list[URLPattern]:
+        def to(route: str, view: Any, name: str) -> URLPattern:
+            shown: Any = self.admin_site.admin_view(view.as_view(model_admin=self))
+            address: URLPattern = path(route, shown, name=f"retention_archive_{name}")
+            return address
+
+        return [
+            to("<int:pk>/rows/", ArchiveSearchView, "rows"),
+            to("<int:pk>/restore/", ArchiveRestoreView, "restore"),
+            to("<int:pk>/keep/", ArchiveKeepView, "keep"),
+            *super().get_urls(),
+        ]
 
     def page(self, request: HttpRequest, obj: Archive) -> dict[str, Any]:
         paginator = Paginator(obj.parts.order_by("number").defer("window"), PARTS_A_PAGE)
@@ -76,6 +125,11 @@ class ArchiveAdmin(ReadOnlyAdmin):
             "parts": parts,
             "shown_parts": [_part(part) for part in parts],
             "part_count": paginator.count,
+            "readable": obj.state != Archive.State.DESTROYED,
+            "may_restore": obj.state == Archive.State.COMPLETE and request.user.has_perm(RESTORE),
+            "may_keep": obj.state == Archive.State.COMPLETE
+            and obj.expires_at is not None
+            and request.user.has_perm(KEEP),
         }
 
     def _facts(self, request: HttpRequest, archive: Archive) -> list[Fact]:
@@ -90,15 +144,15 @@ class ArchiveAdmin(ReadOnlyAdmin):
             Fact("Rows", number(archive.rows)),
             Fact("Size", size(archive.bytes), "compressed, as stored"),
             Fact("Complete", when(archive.completed_at, empty="not yet")),
-            Fact("Kept until", when(archive.expires_at, empty="for ever")),
-            Fact("Locked until", when(archive.locked_until, empty="not locked"), "in the storage"),
-            Fact("Encrypted", *_encrypted(archive)),
+            *_term(archive),
+            *_family(archive),
             Fact("Manifest", digest(archive.manifest_sha256), "SHA-256"),
             Fact("Where", code(storage().location(archive.folder))),
             Fact("On the command line", code(f"manage.py archive_verify {archive.name}")),
         ]
         sees = request.user.has_perm("operations.view_certificate")
-        for each in Certificate.objects.filter(run_id=archive.run_id).defer("body"):
+        runs = [archive.run_id, *filter(None, [archive.destroyed_by_id])]
+        for each in Certificate.objects.filter(run_id__in=runs).defer("body"):
             shown = link(each.number, "operations_certificate_change", each.pk)
             facts.insert(3, Fact("Certificate", shown if sees else each.number))
         table = TableName(archive.schema_name, archive.table_name)
@@ -124,5 +178,41 @@ def _part(part: ArchivePart) -> dict[str, Any]:
 
 
 def archive_badge(archive: Archive) -> SafeString:
-    complete = archive.state == Archive.State.COMPLETE
-    return badge(archive.get_state_display(), "success" if complete else "info")
+    if archive.state == Archive.State.COMPLETE and is_over(archive):
+        return badge("Term is over", "warning")
+    colours = {Archive.State.COMPLETE: "success", Archive.State.OPEN: "info"}
+    return badge(archive.get_state_display(), colours.get(Archive.State(archive.state), ""))
+
+
+def is_over(archive: Archive) -> bool:
+    return archive.expires_at is not None and archive.expires_at <= timezone.now()
+
+
+def _term(archive: Archive) -> list[Fact]:
+    if archive.destroyed_at is not None:
+        facts = [Fact("Destroyed", when(archive.destroyed_at), "only a proof is left of its files")]
+        run = archive.destroyed_by
+        if run is not None:
+            facts.append(Fact("Destroyed by", link(run, "operations_run_change", run.pk)))
+        return facts
+    hint = "its term is over: the next expiry destroys it" if is_over(archive) else ""
+    return [
+        Fact("Kept until", when(archive.expires_at, empty="for ever"), hint),
+        Fact("Locked until", when(archive.locked_until, empty="not locked"), "in the storage"),
+        Fact("Encrypted", *_encrypted(archive)),
+    ]
+
+
+def _family(archive: Archive) -> list[Fact]:
+    """The archive that its rows went along with, or those of what went along with its rows."""
+    if archive.root is not None:
+        root = link(archive.root.name, "retention_archive_change", archive.root_id)
+        return [Fact("Went along with", root)]
+    return [
+        Fact(
+            "What went along",
+            link(each.name, "retention_archive_change", each.pk),
+            f"{each.rows:,} rows of {each.schema_name}.{each.table_name}",
+        )
+        for each in archive.dependents.defer("layout").order_by("id")
+    ]

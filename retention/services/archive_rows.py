@@ -37,6 +37,7 @@ ROWS = sql.SQL("pg_temp.custody_rows")
 """The slice: line, the row's number in its part from 1, and c1, c2 ... in the layout's order."""
 SLICE = 8 << 20
 """Bytes of CSV that are staged at a time."""
+_LINE = "SELECT last_value FROM pg_temp.custody_rows_line_seq"
 _DROP = sql.SQL("DROP TABLE IF EXISTS {}").format(ROWS)
 
 
@@ -60,6 +61,8 @@ class Slice:
     """What was asked of one slice of a part."""
 
     part: ArchivePart
+    line: int
+    """The last row of it that was read, wanted or not."""
     rows: list[tuple[Any, ...]]
 
 
@@ -94,6 +97,7 @@ class ArchiveRows:
         *,
         parts: Iterable[ArchivePart] | None = None,
         where: Condition | None = None,
+        after: tuple[int, int] = (0, 0),
         beat: Beat = lambda: None,
     ) -> Iterator[Slice]:
         """Asks `select` of every slice, with the wanted rows in `ROWS`.
@@ -102,23 +106,30 @@ class ArchiveRows:
 
         Args:
             parts: only these, in this order.
+            after: part and line; only rows behind this one are wanted.
 
         Raises:
             StorageError: a part is missing or cannot be read.
             ArchiveDamaged: a part is not what was written.
         """
         wanted = staged_condition(where, self.columns) if where is not None else None
+        number, line = after
         for part in self.archive.parts.order_by("number") if parts is None else parts:
+            if part.number < number:
+                continue
+            behind = _behind(wanted, line) if part.number == number else wanted
             try:
-                yield from self._part(part, select, wanted, beat)
+                yield from self._part(part, select, behind, beat)
             except (DataError, IntegrityError) as error:
                 raise self._unreadable(part, error) from error
 
     def close(self) -> None:
         """Drops the temporary table: while it is there, its columns' types are in use."""
+        # Another session has no such table.
+        if self._made_in is not None and self._made_in is connections[self._using].connection:
+            with connections[self._using].cursor() as cursor:
+                cursor.execute(_DROP)
         self._made_in = None
-        with connections[self._using].cursor() as cursor:
-            cursor.execute(_DROP)
 
     def _part(
         self,
@@ -142,7 +153,9 @@ class ArchiveRows:
                 with connections[self._using].cursor() as cursor:
                     cursor.execute(select)
                     rows = cursor.fetchall()
-            yield Slice(part, rows)
+                    cursor.execute(_LINE)
+                    line = int(cursor.fetchone()[0])
+            yield Slice(part, line, rows)
         differs = part_differences(part, reader.facts())
         if differs:
             raise self._damaged(part, differs)
@@ -183,15 +196,20 @@ class ArchiveRows:
         )
 
 
+def _behind(wanted: sql.Composable | None, line: int) -> sql.Composable:
+    behind = sql.SQL("line > {}").format(sql.Literal(line))
+    return behind if wanted is None else sql.SQL("{} AND {}").format(behind, wanted)
+
+
 def _refuse_gone(archive: Archive) -> None:
     """Raises ArchiveRefused for an archive that is gone, or that a newer version wrote."""
     if archive.state == Archive.State.DESTROYED:
         raise ArchiveRefused(
             f"{archive.name} was destroyed on {archive.destroyed_at:%Y-%m-%d}: its term was over."
         )
-    if archive.layout["format"] != FORMAT or archive.layout["copy"] != COPY_OPTIONS:
+    if archive.layout.get("format") != FORMAT or archive.layout["copy"] != COPY_OPTIONS:
         raise ArchiveRefused(
-            f"{archive.name} has the format {archive.layout['format']}, which this version of "
+            f"{archive.name} has the format {archive.layout.get('format')}, which this version of "
             f"Custody cannot read (it reads {FORMAT})."
         )
 

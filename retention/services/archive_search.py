@@ -131,7 +131,7 @@ class ArchiveSearch:
         beat: Beat,
         on_part: OnPart | None,
     ) -> Iterator[FoundRow]:
-        select = _select(archive_rows, self.limit)
+        select = found_select(archive_rows, limit=self.limit)
         for part, rows in self._slices(archive_rows, select, where, beat, on_part):
             for line, values, *texts in rows:
                 yield FoundRow(archive_rows.archive, part.number, line, values, tuple(texts))
@@ -159,7 +159,8 @@ class ArchiveSearch:
 _COUNT = sql.SQL("SELECT pg_catalog.count(*) FROM {}").format(ROWS)
 
 
-def _select(archive_rows: ArchiveRows, limit: int | None) -> sql.Composable:
+def found_select(archive_rows: ArchiveRows, *, limit: int | None) -> sql.Composable:
+    """Of a slice what a FoundRow tells: line, values, and each text."""
     columns = archive_rows.columns
     named = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(staged(each.place), each.column.sql) for each in columns

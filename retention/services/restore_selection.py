@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from operations.catalogue.types import TableName
+from operations.exceptions import UsageError
 from operations.storage import storage
 from retention.models import Archive, ArchivePart
 from retention.selectors.archive_parts import parts_with
@@ -28,7 +29,7 @@ class Selection:
     ) -> None:
         """`belonging`: a condition on the stage as `s`, true for rows that go along with others.
 
-        Raises ConditionRefused: the condition names what the archive does not have.
+        Raises ConditionRefused, UsageError: the choice names what the archive does not have.
         """
         self.archive, self._choice, self._belonging = archive, choice, belonging
         self._using = using
@@ -40,6 +41,7 @@ class Selection:
         parts = parts_with(archive, table, where, using=using)
         if choice.rows:
             numbers = {number for number, _ in choice.rows}
+            _refuse_missing(parts, choice)
             parts = [part for part in parts if part.number in numbers]
         # Rows that were referred to went after those that referred to them.
         self.parts: list[ArchivePart] = parts[::-1]
@@ -60,3 +62,10 @@ class Selection:
         columns = [StagedColumn(each.name, each.read_as) for each in self._columns]
         session: dict[str, str] = self.archive.layout["session"]
         return Stage(columns, (), storage(), settings=session, using=self._using)
+
+
+def _refuse_missing(parts: list[ArchivePart], choice: RestoreChoice) -> None:
+    rows = {part.number: part.rows for part in parts}
+    for number, line in choice.rows:
+        if not 0 < line <= rows.get(number, 0):
+            raise UsageError(f"The archive has no row {number}:{line}: archive_search names them.")

@@ -107,8 +107,8 @@ def refuse_unready(archive: Archive) -> None:
             f"{run.current.label.lower()}: let that run end, or cancel it "
             f"(manage.py run_cancel {run.pk}), then restore."
         )
-    if archive.layout["format"] != FORMAT or archive.layout["copy"] != COPY_OPTIONS:
+    if archive.layout.get("format") != FORMAT or archive.layout["copy"] != COPY_OPTIONS:
         raise RestoreRefused(
-            f"{archive.name} has the format {archive.layout['format']}, which this version of "
+            f"{archive.name} has the format {archive.layout.get('format')}, which this version of "
             f"Custody cannot read (it reads {FORMAT})."
         )

@@ -49,7 +49,7 @@ def test_rows_go_back_by_key_and_by_place(execute: Execute, archive: Archive) ->
     places = [row["row"] for row in document["rows"]]
     assert counts(restore(archive, row=places)[1]) == (2, 0, 0)
     assert back(execute) == [7, 8, 250, 251]
-    for options in ({"row": ["x"]}, {"key": ["y"]}, {"where": "nothing = 1"}):
+    for options in ({"row": ["x"]}, {"row": ["9:9"]}, {"key": ["y"]}, {"where": "nothing = 1"}):
         assert restore(archive, **options)[0] == 2
 
 
