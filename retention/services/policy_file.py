@@ -49,8 +49,7 @@ def policy_file_read(path: Path) -> list[Entry]:
     Raises PolicyRefused when it is neither.
     """
     try:
-        # JSON is YAML.
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = _loaded(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PolicyRefused(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -61,6 +60,14 @@ def policy_file_read(path: Path) -> list[Entry]:
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise PolicyRefused(f"{path} has to hold a list of policies, each with a table.")
     return entries
+
+
+def _loaded(text: str) -> Any:
+    try:
+        # Not every JSON is YAML: it escapes letters beyond 16 bits in halves.
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def entry_check(entry: Entry) -> None:
