@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.db import DataError, ProgrammingError
+from django.utils import timezone
 
 from operations.exceptions import CustodyError
 from operations.models import Run
@@ -44,6 +45,7 @@ class PolicyChange(RunKind):
             facts={
                 "policy": old.name,
                 "policy_version": parameters["base_version"],
+                "looked_at": timezone.now().isoformat(timespec="seconds"),
                 "table": str(new.table),
                 "why": list(why),
                 "difference": [
@@ -69,6 +71,7 @@ class PolicyChange(RunKind):
     def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
         return [
             *[f"{each['what']}: {each['old']} -> {each['new']}" for each in plan["difference"]],
+            f"What a purge by the new terms would have done at {plan['looked_at']}:",
             *[
                 f"{what}: {how}" + (f" ({meaning})" if meaning else "")
                 for what, how, meaning in facts_told(plan["preview"])
