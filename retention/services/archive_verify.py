@@ -230,8 +230,8 @@ def _certified(archive: Archive) -> dict[str, Any] | None:
     if certificate is None:
         return None
     body = certificate.body.get("body", {})
-    found: dict[str, Any] = body.get("archive") or {}
-    return found
+    named = [body.get("archive") or {}, *body.get("archives_of_what_went_along", [])]
+    return next((each for each in named if each.get("name") == archive.name), {})
 
 
 def _compared(file: str, found: dict[str, Any], wanted: dict[str, Any]) -> list[Problem]:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from retention.models import Archive, ArchivePart, RetentionPolicy
 
-from .purging import _read_back, files, known_files, live, make_policy, stored
+from .purging import _read_back, files, known_files, live, make_policy, packed
 
 State = dict[str, Counter[Any]]
 
@@ -29,7 +29,7 @@ def archives(*tables: str) -> State:
             sql.Identifier(column["name"]) for column in archive.layout["columns"]
         )
         table = f'app."{archive.table_name}"'
-        rows = _read_back(table, names, stored(part.file), "b::text")
+        rows = _read_back(table, names, packed(part.file), "b::text")
         assert len(rows) == part.rows
         found[archive.table_name].update(rows)
     return found

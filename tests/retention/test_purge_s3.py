@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from .purging import (
     ran,
     stored,
 )
+from .records import assert_all_there, record_policy, state
 from .s3_bucket import Buckets
 
 pytestmark = [
@@ -39,6 +41,17 @@ pytestmark = [
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 600
 TERM = 3650
+
+
+def hold_key(settings: Settings, folder: Path) -> x25519.Identity:
+    """Archives are encrypted to a key that this console holds."""
+    key = x25519.Identity.generate()
+    path = folder / "identity.txt"
+    path.write_text(f"{key}\n")
+    path.chmod(0o600)
+    settings.CUSTODY_ARCHIVE_RECIPIENTS = [str(key.to_public())]
+    settings.CUSTODY_ARCHIVE_IDENTITY = str(path)
+    return key
 
 
 def test_everything_of_an_archive_is_locked_until_its_term_is_over(
@@ -77,25 +90,50 @@ def test_an_archive_without_a_term_is_not_locked(execute: Execute, buckets: Buck
 
 
 def test_locked_and_encrypted_it_is_verified_and_restored(
-    execute: Execute, buckets: Buckets, settings: Settings, tmp_path: Any
+    execute: Execute, buckets: Buckets, settings: Settings, tmp_path: Path
 ) -> None:
     buckets.use(lock="governance")
-    key = x25519.Identity.generate()
-    settings.CUSTODY_ARCHIVE_RECIPIENTS = [str(key.to_public())]
+    hold_key(settings, tmp_path)
+    path, settings.CUSTODY_ARCHIVE_IDENTITY = settings.CUSTODY_ARCHIVE_IDENTITY, ""
     make_events(execute, due=DUE)
     before = live()
     archive = archive_of("events", archive_days=TERM)
     for part in archive.parts.all():
         assert stored(part.file).startswith(b"age-encryption.org/v1\n")
     assert "rows were not counted" in said("archive_verify", archive.name)
-    path = tmp_path / "identity.txt"
-    path.write_text(f"{key}\n")
-    path.chmod(0o600)
-    settings.CUSTODY_ARCHIVE_IDENTITY = str(path)
+    settings.CUSTODY_ARCHIVE_IDENTITY = path
     assert command("archive_verify", archive.name)[0] == 0
     code, document = restore(archive)
     assert (code, counts(document)) == (0, (DUE, 0, 0))
     assert live() == before
+
+
+def test_what_goes_along_with_rows_is_locked_and_encrypted_like_them(
+    execute: Execute, buckets: Buckets, settings: Settings, tmp_path: Path, person: User
+) -> None:
+    bucket = buckets.use(lock="compliance")
+    key = hold_key(settings, tmp_path)
+    execute("CREATE TABLE app.orders (id int PRIMARY KEY, created_at timestamptz)")
+    execute("CREATE TABLE app.lines (id int PRIMARY KEY, ordered int REFERENCES app.orders)")
+    execute(
+        "INSERT INTO app.orders SELECT n, now() - interval '900 days' FROM generate_series(1, 40) n"
+    )
+    execute("INSERT INTO app.lines SELECT n, 1 + n % 40 FROM generate_series(1, 120) n")
+    execute("CREATE INDEX ON app.lines (ordered)")
+    before = state("orders", "lines")
+    run = ran(
+        purge_run(policy=record_policy("orders", ["lines"], archive_days=TERM), requester=person)
+    )
+    assert_all_there(before)
+    assert run.done == 160
+    made = list(Archive.objects.order_by("id"))
+    assert [each.table_name for each in made] == ["orders", "lines"]
+    for archive in made:
+        assert archive.recipients == [str(key.to_public())]
+        assert set(bucket.locks(f"{archive.folder}/").values()) == {archive.expires_at}
+        assert all(part.file.endswith(".age") for part in archive.parts.all())
+        code, document = command("archive_verify", archive.name)
+        assert (code, document["archives"][0]["problems"]) == (0, [])
 
 
 @pytest.mark.parametrize("place", ["bucket", "folder"])
