@@ -28,6 +28,10 @@ def register(name: str, source: Copies) -> None:
     _sources[name] = source
 
 
+def unregister(name: str) -> None:
+    _sources.pop(name, None)
+
+
 def remaining_copies(table: TableName, *, using: str) -> list[str]:
     """Everything that is known to keep copies of the table's rows, in words."""
     return [told for source in _sources.values() for told in source(table, using=using)]

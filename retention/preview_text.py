@@ -108,5 +108,7 @@ def _costs(preview: PolicyPreview) -> list[RenderableType]:
     if preview.space.archive is not None:
         found.append(f"The archive would take {bytes_amount(preview.space.archive)}.")
     if preview.duration is not None:
-        found.append(f"Takes about {preview.duration.seconds:,.1f} s, at {preview.duration.basis}.")
+        seconds = preview.duration.seconds
+        took = "under a second" if seconds < 1 else f"about {seconds:,.0f} s"
+        found.append(f"Takes {took}, at {preview.duration.basis}.")
     return found

@@ -181,6 +181,7 @@ def _costs(preview: PolicyPreview) -> list[Fact]:
         archive = bytes_amount(preview.space.archive)
         facts.append(Fact("The archive takes", archive, "compressed, as earlier ones were"))
     if preview.duration is not None:
-        took = f"about {duration(preview.duration.seconds)}"
+        seconds = preview.duration.seconds
+        took = "under a second" if seconds < 1 else f"about {duration(seconds)}"
         facts.append(Fact("Takes", took, f"at {preview.duration.basis}"))
     return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,7 @@ def _shown(
         columns=tuple(column.name for column in columns),
         rows=tuple(
             tuple(
-                masked(value, column, key=column.name in key)
+                masked(_plain(value, column), column, key=column.name in key)
                 for value, column in zip(row, columns, strict=True)
             )
             for row in found
@@ -84,6 +85,13 @@ def _shown(
         from_sample=from_sample,
         problem=problem,
     )
+
+
+def _plain(value: str | None, column: Column) -> str | None:
+    """Moments without fractions of a second."""
+    if value is None or column.category != "D":
+        return value
+    return re.sub(r"\.\d+", "", value)
 
 
 def _columns(look: Look) -> list[Column]:

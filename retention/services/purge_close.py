@@ -12,6 +12,8 @@ from typing import Any
 from django.db.models import Sum
 from django.utils import timezone
 
+from operations.catalogue.types import TableName
+from operations.copies import remaining_copies
 from operations.encryption import unreadable
 from operations.models import Run
 from operations.runs.kinds import Beat, Outcome
@@ -31,11 +33,6 @@ VERIFIED_ROWS = "Every part was read back: its SHA-256, its size and its number 
 VERIFIED_BYTES = (
     "Every part was read back: its SHA-256 and its size. Its rows were not counted again, because "
     "the console holds no identity that decrypts them."
-)
-REMAINING_COPIES = (
-    "Backups and write-ahead log that were made before the run hold the rows until they expire.",
-    "Replicas remove the rows as soon as they have replayed the run.",
-    "Dead row versions stay in the table's files until VACUUM has reused their place.",
 )
 
 
@@ -193,7 +190,9 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]
             if run.plan.get(key) is not None
         },
         "holds_honoured": holds_honoured(run),
-        "copies_that_remain": list(REMAINING_COPIES),
+        "copies_that_remain": remaining_copies(
+            TableName(*run.parameters["table"]), using=run.database
+        ),
     }
     if archives:
         body["archive"] = _archive(archives[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from operations import copies
 from operations.catalogue.read import table
+from operations.catalogue.types import TableName
 from operations.models import Run
 from retention.exceptions import PreviewUnavailable
 from retention.models import HeldRow, HoldScope, LegalHold, RetentionPolicy
@@ -417,3 +420,54 @@ def test_named_rows_are_told_by_case(execute: Execute, person: User) -> None:
     assert counts is not None
     assert {by: each.value for by, each in counts.held_by} == {"hold A": 3, "hold B": 7}
     assert counts["held"].value == 9
+
+
+def test_a_file_is_previewed_before_it_is_imported(execute: Execute, tmp_path: Path) -> None:
+    make_events(execute, due=30, fresh=5)
+    file = tmp_path / "policies.yaml"
+    file.write_text("- {table: app.events, retentionDays: 90, excludeCondition: id <= 10}")
+    preview = told("--file", str(file))["preview"]
+    assert (preview["due"], preview["counts"]["kept"]["value"]) == (20, 10)
+    assert preview["policy_version"] is None
+    assert not RetentionPolicy.objects.exists()
+    for arguments in ([], ["events", "--file", str(file)]):
+        with pytest.raises(CommandError) as wrong:
+            call_command("policy_preview", *arguments, stdout=StringIO())
+        assert wrong.value.returncode == 2
+
+
+def test_a_dry_run_tells_the_same_in_short(execute: Execute) -> None:
+    make_events(execute, due=30, fresh=0, ageless=0)
+    make_policy()
+    make_policy("gone")
+    out = StringIO()
+    with pytest.raises(CommandError) as refused:
+        call_command("purge_run", "--dry-run", "--json", stdout=out)
+    assert refused.value.returncode == 3
+    document = json.loads(out.getvalue())
+    assert document["plan"]["due"] == 30
+    assert document["plan"]["walk"]["by"] == "ctid"
+    assert document["refused"][0]["policy"] == "gone"
+    out = StringIO()
+    call_command("purge_run", "events", "--dry-run", stdout=out)
+    text = " ".join(out.getvalue().split())
+    assert "events app.events 30 0 0 archived" in text
+    assert "CAUTION: Every row of app.events is due (30)" in text
+
+
+def test_the_certificate_names_the_same_copies(execute: Execute, person: User) -> None:
+    make_events(execute, due=5)
+    policy = make_policy()
+
+    def on_tape(table: TableName, *, using: str) -> Iterator[str]:
+        yield f"A copy of {table} on tape."
+
+    copies.register("test", on_tape)
+    try:
+        told_before = policy_preview(policy=policy).remains[1:]
+        run = ran(purge_run(policy=policy, requester=person))
+    finally:
+        copies.unregister("test")
+    (certificate,) = run.certificates.all()
+    assert certificate.body["body"]["copies_that_remain"] == list(told_before)
+    assert "A copy of app.events on tape." in told_before

@@ -1,14 +1,19 @@
-"""manage.py policy_preview POLICY ..."""
+"""manage.py policy_preview POLICY ... | --file FILE"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from operations.commands import CustodyCommand, Result
+from operations.exceptions import UsageError
+from retention.models import RetentionPolicy
 from retention.preview_text import preview_text
 from retention.selectors.policies import policies_named
+from retention.services.policy_file import policy_file_read
+from retention.services.policy_import import policy_import_prepare
 from retention.services.purge_preview import policy_preview
 
 
@@ -19,10 +24,16 @@ class Command(CustodyCommand):
     )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("policies", nargs="+", metavar="POLICY", help="its name, or its table")
+        parser.add_argument("policies", nargs="*", metavar="POLICY", help="its name, or its table")
+        parser.add_argument(
+            "--file",
+            type=Path,
+            metavar="FILE",
+            help="policies of a file that policy_import would take, as they would be",
+        )
 
     def work(self, **options: Any) -> Result:
-        previews = [policy_preview(policy=policy) for policy in policies_named(options["policies"])]
+        previews = [policy_preview(policy=policy) for policy in _policies(options)]
         documents = [preview.to_json() for preview in previews]
         document: dict[str, Any] = {"previews": documents}
         if len(documents) == 1:
@@ -33,3 +44,13 @@ class Command(CustodyCommand):
             problem = f"A purge would be refused: {', '.join(refused)}."
             return Result(document, text, 3, problem)
         return Result(document, text)
+
+
+def _policies(options: dict[str, Any]) -> list[RetentionPolicy]:
+    named, file = options["policies"], options["file"]
+    if bool(named) is (file is not None):
+        raise UsageError("Name policies, or a file with --file.")
+    if file is None:
+        return policies_named(named)
+    proposals = policy_import_prepare(entries=policy_file_read(file), dry_run=True)
+    return [RetentionPolicy(**proposal.terms.to_json()) for proposal in proposals]

@@ -9,9 +9,12 @@ from django.core.management.base import CommandParser
 from operations.commands import CustodyCommand, Result, text_table
 from operations.exceptions import CustodyError
 from retention.models import RetentionPolicy
+from retention.preview_presenting import preview_facts
 from retention.purge_answers import answers_result, with_refusals
 from retention.selectors.policies import policies_named
-from retention.services.purge_start import purge_preview, purge_run
+from retention.selectors.preview_result import PolicyPreview
+from retention.services.purge_preview import policy_preview
+from retention.services.purge_start import purge_run
 
 
 class Command(CustodyCommand):
@@ -46,24 +49,19 @@ class Command(CustodyCommand):
         return answers_result(answers)
 
     def _preview(self, policies: list[RetentionPolicy]) -> Result:
-        plans, refused, lines = [], [], []
+        previews, refused = [], []
         for policy in policies:
             try:
-                plan = purge_preview(policy=policy)
+                preview = policy_preview(policy=policy)
             except CustodyError as error:
                 refused.append({"policy": policy.name, "why": str(error)})
                 continue
-            plans.append(plan.facts)
-            lines.append(
-                [
-                    policy.name,
-                    plan.facts["table"],
-                    f"{plan.facts['due']:,}" + ("~" if plan.facts["estimated"] else ""),
-                    plan.facts["disposition"],
-                    plan.facts["cutoff"][:16],
-                    plan.facts["walk"]["by"],
-                ]
-            )
+            why = [*preview.refusals, *([] if policy.enabled else preview.notes)]
+            if why:
+                refused.append({"policy": policy.name, "why": " ".join(why)})
+            else:
+                previews.append(preview)
+        plans = [preview_facts(preview) for preview in previews]
         document: dict[str, Any] = {"dry_run": True, "plans": plans}
         if len(plans) == 1:
             document["plan"] = plans[0]
@@ -72,12 +70,38 @@ class Command(CustodyCommand):
                 "policy",
                 "table",
                 "due",
+                "kept",
+                "held",
                 "what becomes of them",
                 "older than",
                 "walked by",
-                rows=lines,
-                right=frozenset({2}),
+                rows=[_line(preview) for preview in previews],
+                right=frozenset({2, 3, 4}),
             ),
-            "Nothing was changed.",
+            *[
+                f"{preview.policy}: CAUTION: {caution.text}"
+                for preview in previews
+                for caution in preview.cautions
+            ],
+            "Nothing was changed. More of a policy: manage.py policy_preview POLICY",
         ]
         return with_refusals(document, text, refused, failed=False)
+
+
+def _line(preview: PolicyPreview) -> list[str]:
+    counts = preview.counts
+    assert counts is not None
+    assert preview.cutoff is not None
+    amounts = [counts.get(kind) for kind in ("kept", "undecided", "referenced")]
+    kept = sum(amount.value for amount in amounts if amount is not None)
+    held = counts.get("held")
+    return [
+        preview.policy,
+        preview.table,
+        f"{'at most ' if preview.at_most else ''}{counts['due'].about}",
+        f"{kept:,}",
+        held.about if held else "",
+        preview.disposition,
+        preview.cutoff.isoformat()[:16],
+        preview.walk["by"] if preview.walk else "",
+    ]
