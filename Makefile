@@ -62,10 +62,10 @@ browser:
 
 tests: setup
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup -q
-	@echo "Again, what is SQL-heavy, on PostgreSQL 16:"
-	@CUSTODY_TEST_POSTGRES=16 $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
-	@echo "Again, as a role that is neither superuser nor above row-level security:"
-	@CUSTODY_TEST_ROLE=plain $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
+	@echo "Again, what is SQL-heavy: on PostgreSQL 16, by a role that is neither superuser nor above"
+	@echo "row-level security:"
+	@CUSTODY_TEST_POSTGRES=16 CUSTODY_TEST_ROLE=plain \
+		$(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:
