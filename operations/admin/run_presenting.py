@@ -23,8 +23,12 @@ class RunPresenter:
         """Everything a person has to read before they approve."""
         return [Fact(label(key), _shown(value)) for key, value in run.plan.items()]
 
+    def warnings(self, run: Run) -> list[str]:
+        """What is so unusual about the plan that whoever approves has to look twice."""
+        return []
+
     def details(self, run: Run) -> SafeString:
-        """HTML below the plan: what more a person looks at before they approve."""
+        """HTML below all else: what more a person looks at before they approve."""
         return SafeString("")
 
     def outcome(self, run: Run) -> list[Fact]:

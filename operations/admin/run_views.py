@@ -114,6 +114,7 @@ class RunDecisionView(ConfirmView):
             question=f"{decision.title} this run?",
             facts_title="The plan that is decided on" if decision.asks_password else "The run",
             facts=presenter(run).plan(run),
+            warnings=presenter(run).warnings(run) if decision.asks_password else [],
             details=presenter(run).details(run) if decision.asks_password else "",
             why=run.approval_reason if decision.asks_password else "",
             hidden={"plan_hash": run.plan_hash} if decision.asks_password else {},

@@ -82,6 +82,7 @@ class RunAdmin(ReadOnlyAdmin):
         page = int(number) if number.isdecimal() and len(number) < 9 else 1
         return {
             **run_page(obj, request.user, log_page=page),
+            "warnings": presenter(obj).warnings(obj),
             "details": presenter(obj).details(obj),
         }
 

@@ -24,7 +24,7 @@ STATES: dict[str, tuple[str, Q]] = {
     "trouble": ("Does not fit its table", Q(problem__gt="")),
     "ever": ("Keeps for ever", Q(enabled=True, keep_hours__isnull=True)),
     "off": ("Off", Q(enabled=False)),
-    "soft": ("Waits: soft deletion", Q(soft_delete=True)),
+    "soft": ("Waits: soft deletion", Q(enabled=True, soft_delete=True, keep_hours__isnull=False)),
 }
 
 
@@ -73,9 +73,11 @@ def state_badge(policy: Any) -> SafeString:
         return badge("Off")
     if policy.problem:
         return badge("Does not fit its table", "danger")
+    if policy.keeps_for_ever:
+        return badge("Keeps for ever", "success")
     if policy.soft_delete:
         return badge("Waits: soft deletion", "warning")
-    return badge("Keeps for ever" if policy.keeps_for_ever else "In force", "success")
+    return badge("In force", "success")
 
 
 def due_shown(policy: Any) -> SafeString | str:

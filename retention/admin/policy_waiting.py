@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from operations.admin.confirm import ConfirmView
 from operations.admin.run_presenting import RunPresenter
@@ -94,16 +96,18 @@ class PolicyChangePresenter(RunPresenter):
             Fact("It would say", sentence(RetentionPolicy(**said))),
             *[Fact(change.label, change.shown) for change in changes_proposed(run)],
             Fact("Made from", f"version {run.plan.get('policy_version')}"),
-            *[Fact(*told) for told in facts_told(run.plan["preview"])],
+            *_facts(facts_told(run.plan["preview"])),
         ]
 
+    def warnings(self, run: Run) -> list[str]:
+        return list(run.plan["cautions"])
+
     def details(self, run: Run) -> SafeString:
-        """Cautions, and what the terms would do now, while somebody has to decide."""
+        """What the terms would do now, while somebody has to decide."""
         if run.current is not RunState.AWAITING_APPROVAL:
             return SafeString("")
-        return render_to_string(
-            "retention/policy_change.html", {"run": run, "cautions": run.plan.get("cautions", [])}
-        )
+        url = reverse("admin:retention_retentionpolicy_preview_run", args=[run.pk])
+        return render_to_string("retention/preview_slot.html", {"preview_url": url})
 
     def outcome(self, run: Run) -> list[Fact]:
         if not run.result:
@@ -112,3 +116,12 @@ class PolicyChangePresenter(RunPresenter):
             Fact("In force", badge(f"Version {number(run.result.get('version'))}", "success")),
             Fact("Approved by", str(run.result.get("approved_by", ""))),
         ]
+
+
+def _facts(told: list[tuple[str, str, str]]) -> list[Fact]:
+    """A line each; what is called and means the same stands together."""
+    found = []
+    for (label, hint), alike in groupby(told, key=lambda each: (each[0], each[2])):
+        values = format_html_join(mark_safe("<br>"), "{}", ((value,) for _, value, _ in alike))
+        found.append(Fact(label, values, hint))
+    return found

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DataError, ProgrammingError
-from django.template.loader import render_to_string
 from django.urls import reverse
 
 from operations.admin.confirm import ConfirmView
@@ -78,10 +77,7 @@ class PurgeNowView(ConfirmView):
             facts_title="What it would do",
             facts=plan_facts(self.preview.facts),
             why=self.preview.approval_reason,
-            details=render_to_string(
-                "retention/cautions.html",
-                {"cautions": [caution.text for caution in self.cautions]},
-            ),
+            warnings=[caution.text for caution in self.cautions],
             hidden={},
         )
 

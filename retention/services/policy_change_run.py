@@ -28,7 +28,7 @@ from retention.services.purge_preview import policy_preview
 @register
 class PolicyChange(RunKind):
     name: ClassVar[str] = POLICY_CHANGE
-    title: ClassVar[str] = "Change of a policy"
+    title: ClassVar[str] = "Change of terms"
     unit: ClassVar[str] = "change"
     immediate: ClassVar[bool] = True
 

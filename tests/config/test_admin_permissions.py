@@ -18,7 +18,10 @@ from django_celery_beat.models import PeriodicTask
 
 from operations.admin.run_decisions import DECISIONS
 from operations.models import Run, SigningKey
-from tests.console import ROLES, Console, furnished, person, signed_in
+from operations.runs.states import RunState
+from retention.selectors.policies import POLICY_CHANGE
+from retention.services.policy_terms import PolicyTerms
+from tests.console import ROLES, Console, furnished, make_run, person, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +43,8 @@ MODELS = {
 }
 """Who may look at the objects."""
 
-LOOKING = ("changelist", "change", "history", "simple_history", "compare", "progress", "file")
+LOOKING = ("changelist", "change", "history", "simple_history", "compare", "preview",
+           "preview_run", "preview_draft", "progress", "file")  # fmt: skip
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
     "operations_run_decide/approve": frozenset({"officer", "operator"}),
@@ -64,6 +68,8 @@ ACTS = {
     "django_celery_beat_periodictask_time": frozenset({"operator"}),
     "django_celery_beat_periodictask_start": frozenset({"operator"}),
 }
+OWN = {"retention_retentionpolicy_preview_draft"}
+"""What somebody began in their own session: nobody else finds it."""
 FOR_ALL_WHO_SIGN_IN = {
     "index", "search", "logout", "password_change", "password_change_done", "jsi18n",
     "autocomplete", "view_on_site", "app_list", "login",
@@ -104,6 +110,8 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
         elif name == "retention_retentionpolicy_simple_history":
             version = console.policy.history.latest().pk
             yield name, reverse(f"admin:{name}", args=[console.policy.pk, version])
+        elif name == "retention_retentionpolicy_preview_run":
+            yield name, reverse(f"admin:{name}", args=[Run.objects.get(kind=POLICY_CHANGE).pk])
         elif name == "app_list":
             yield name, reverse("admin:app_list", args=["operations"])
         elif name:
@@ -135,7 +143,11 @@ def who_may(name: str) -> frozenset[str] | None:
 
 @pytest.fixture
 def console() -> Console:
-    return furnished()
+    made = furnished()
+    change = make_run(made.policy, made.requester, RunState.SUCCEEDED, kind=POLICY_CHANGE)
+    change.plan["new"] = PolicyTerms.of(made.policy).to_json()
+    change.save()
+    return made
 
 
 def is_login(response: Any) -> bool:
@@ -167,7 +179,8 @@ def test_each_role_opens_its_pages_and_no_other(console: Console, role: str) -> 
         if role in allowed:
             # A decision that the run's state does not allow leads back to the run.
             # What only answers to a POST is asked nothing here.
-            assert got in ((200, 302, 405) if name in ACTS else (200,)), f"{name}: {got}"
+            shown = (200, 302, 405) if name in ACTS else (404,) if name in OWN else (200,)
+            assert got in shown, f"{name}: {got}"
         else:
             assert got == 403, f"{role or 'nobody'} opens {name}: {got}"
 

@@ -194,6 +194,29 @@ def test_another_officer_approves_with_their_password_and_it_is_in_force(
     assert "proposed by officer and approved by olga" in client.get(url("change", policy.pk)).text
 
 
+def test_terms_that_would_empty_the_table_are_asked_twice_of_both(client: Client) -> None:
+    at = review(client, NEW)
+    assert "Every row of desk.tickets is due (30): the table would be empty." in client.get(at).text
+    assert "This field is required." in client.post(at).text
+    assert "Type desk.tickets, as it is" in client.post(at, {"confirm": "tickets"}).text
+    assert not RetentionPolicy.objects.exists()
+    client.post(at, {"confirm": "desk.tickets"})
+    run = Run.objects.get()
+    decide = f"/admin/operations/run/{run.pk}/decide"
+    other = signed_in(person("olga", role="officer", password=PASSWORD))
+    text = other.get(f"{decide}/approve/").text
+    assert "Look twice" in text
+    assert "the table would be empty" in text
+    answer = {"reason": "agreed", "password": PASSWORD, "plan_hash": run.plan_hash}
+    assert "This field is required." in other.post(f"{decide}/approve/", answer).text
+    run.refresh_from_db()
+    assert run.current is RunState.AWAITING_APPROVAL
+    # To refuse it nobody has to type anything.
+    other.post(f"{decide}/refuse/", answer)
+    run.refresh_from_db()
+    assert run.current is RunState.CANCELLED
+
+
 def test_who_proposed_withdraws_and_nobody_else(client: Client, policy: RetentionPolicy) -> None:
     propose(client, url("propose", policy.pk), amount="30")
     other = officer("olga")
