@@ -16,12 +16,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SignIn = Callable[..., Page]
 
 SIDEBAR = {
-    "officer": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts"],
-    "support": ["Overview", "Policies", "Archives", "Runs"],
-    "operator": ["Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts"],
+    "officer": [
+        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
+        "Alerts",
+    ],
+    "support": ["Overview", "Policies", "Legal holds", "Archives", "Runs"],
+    "operator": [
+        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
+        "Alerts",
+    ],
     "auditor": [
-        "Overview", "Policies", "Archives", "Certificates", "Runs", "Schedules", "Alerts", "Users",
-        "Groups",
+        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
+        "Alerts", "Users", "Groups",
     ],
 }  # fmt: skip
 SCREENS: list[dict[str, Any]] = [
