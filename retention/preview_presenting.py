@@ -17,6 +17,7 @@ OUTCOMES: tuple[tuple[Kind, str, str], ...] = (
     ("undecided", "Kept, condition unknown", "past their term, and the condition is NULL"),
     ("held", "Held", "past their term, not kept, and somebody holds them"),
     ("referenced", "Kept, still referred to", "past their term, and other rows refer to them"),
+    ("bound", "Kept, with what hangs on them", "something that would go along is itself kept"),
     ("due", "Due", "what a purge would take now"),
     ("ageless", "Of unknown age", "kept: the age is NULL"),
     ("future", "Dated in the future", "kept: more than a day ahead"),

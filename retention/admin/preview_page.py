@@ -24,6 +24,7 @@ _TONES: dict[Kind, str] = {
     "undecided": "good",
     "held": "warn",
     "referenced": "info",
+    "bound": "info",
 }
 _ALWAYS = ("past", "due")
 """Kinds that are told also when there are none."""
@@ -88,7 +89,12 @@ def _share(due: Amount, counts: Counts) -> str:
 
 
 def _of_them(counts: Counts) -> str:
-    words = (("kept", "by the condition"), ("undecided", "unknown"), ("referenced", "referred to"))
+    words = (
+        ("kept", "by the condition"),
+        ("undecided", "unknown"),
+        ("referenced", "referred to"),
+        ("bound", "with what hangs on them"),
+    )
     told = [
         f"{amount.about} {word}"
         for kind, word in words

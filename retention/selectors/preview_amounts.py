@@ -55,8 +55,13 @@ class Amount:
                 return f"between {low / size:,.4g} and {high / size:,.4g} {unit}"
         return f"between {low:,} and {high:,}"
 
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """The number, and what it lies between."""
+        return self.value, self.low, self.high
+
     def times(self, factor: float) -> Amount:
-        return Amount(*(round(each * factor) for each in (self.value, self.low, self.high)))
+        return Amount(*(round(each * factor) for each in self.bounds))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from retention.selectors.preview_amounts import Amount
 from retention.selectors.preview_dependents import Dependent
 from retention.selectors.preview_rows import SampleRows
-from retention.selectors.preview_tally import KINDS, Counts
+from retention.selectors.preview_tally import KINDS, Counts, Kind
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class PolicyPreview:
 def _counts_json(counts: Counts | None) -> dict[str, Any]:
     if counts is None:
         return {"counts": None, "method": None}
-    rows = {kind: amount.to_json() for kind in KINDS if (amount := counts.get(kind)) is not None}
+    kinds: tuple[Kind, ...] = (*KINDS, "bound")
+    rows = {kind: amount.to_json() for kind in kinds if (amount := counts.get(kind)) is not None}
     return {
         "method": counts.method,
         "sampled_pages": counts.pages or None,

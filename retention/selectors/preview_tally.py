@@ -11,7 +11,7 @@ from retention.selectors.preview_pass import Look
 
 Method = Literal["counted", "sampled", "planned"]
 Kind = Literal[
-    "ageless", "future", "young", "past", "kept", "undecided", "held", "referenced", "due"
+    "bound", "ageless", "future", "young", "past", "kept", "undecided", "held", "referenced", "due"
 ]
 KINDS: tuple[Kind, ...] = (
     "ageless", "future", "young", "past", "kept", "undecided", "held", "referenced", "due"
@@ -98,6 +98,13 @@ class Counts:
         amounts = {**self.amounts, "due": counted(number), "referenced": counted(referenced)}
         ages = Ages.of(oldest, newest, self.ages.latest)
         return replace(self, amounts=amounts, ages=ages)
+
+    def with_bound(self, number: int) -> Counts:
+        """So many of the due rows stay because something that would go along with them does."""
+        amounts = dict(self.amounts)
+        amounts["bound"] = counted(number)
+        amounts["due"] = Amount(*(max(each - number, 0) for each in self["due"].bounds))
+        return replace(self, amounts=amounts)
 
     def without_referenced(self) -> Counts:
         """Those that are referred to could not be told apart: they count as due."""

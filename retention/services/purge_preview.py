@@ -28,15 +28,18 @@ from retention.selectors.preview_budget import Budget, TooSlow
 from retention.selectors.preview_cases import cases_of
 from retention.selectors.preview_cautions import cautions
 from retention.selectors.preview_costs import duration, space
-from retention.selectors.preview_counts import count
+from retention.selectors.preview_counts import KEEP, count
 from retention.selectors.preview_dependents import Dependent, dependents, quick_references, ways_to
 from retention.selectors.preview_pass import Look
 from retention.selectors.preview_result import Caution, Duration, PolicyPreview, Space
 from retention.selectors.preview_rows import SampleRows, sample_rows
 from retention.selectors.preview_tally import Counts
 from retention.services.purge_plan import disposition, refuse_unsafe
+from retention.services.record_counts import record_counts
 
 SECONDS = 5.0
+RECORD_SECONDS = 1.2
+"""For what goes along with the due rows."""
 
 
 def policy_preview(
@@ -61,11 +64,6 @@ def policy_preview(
     notes = []
     if not policy.enabled:
         notes.append("The policy is not enabled: no purge takes its rows until it is.")
-    if graph.along:
-        notes.append(
-            "A due row stays as well when something that would go along with it is held, or "
-            "referred to from elsewhere: the purge finds that out row by row."
-        )
     seen = _Seen()
     if cutoff is not None and table.kind != "foreign":
         rows = DueRows(table, policy.age_column, cutoff, keep)
@@ -90,7 +88,7 @@ def policy_preview(
         remains=_remains(policy, table.name, now),
         cautions=seen.cautions,
         refusals=(*refusals, *seen.refusals),
-        notes=tuple(notes),
+        notes=(*notes, *seen.notes),
         took=budget.taken,
     )
 
@@ -107,6 +105,7 @@ class _Seen:
     walk: dict[str, Any] | None = None
     cautions: tuple[Caution, ...] = ()
     refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _table(name: TableName, budget: Budget, using: str) -> Table:
@@ -140,15 +139,12 @@ def _look(
     ways = tuple(ways_to(graph, using=using))
     counts = count(look, budget, using=using, quick_references=quick_references(ways))
     look = replace(look, references=counts.get("referenced") is not None)
+    counts, notes = _with_records(graph, rows, counts, budget, using=using)
     due = counts["due"]
-    walk, refusals = (
-        None,
-        [
-            f"{rows.table.name} is held as a whole by {case.by}."
-            for case in look.cases
-            if case.whole
-        ],
-    )
+    walk = None
+    refusals = [
+        f"{rows.table.name} is held as a whole by {case.by}." for case in look.cases if case.whole
+    ]
     try:
         walk = walk_choose(
             rows.table,
@@ -169,7 +165,41 @@ def _look(
         duration=duration(counts, policy=policy.name, archives=policy.archive_first),
         walk=walk,
         refusals=tuple(refusals),
+        notes=notes,
     )
+
+
+def _with_records(
+    graph: Graph, rows: DueRows, counts: Counts, budget: Budget, *, using: str
+) -> tuple[Counts, tuple[str, ...]]:
+    """A due row stays when something that would go along with it does: found out as a purge does.
+
+    Where not every record could be looked at, that is told in words.
+    """
+    due, seconds = counts["due"], min(RECORD_SECONDS, budget.left - KEEP)
+    if not graph.along or graph.refusals or not due.value:
+        return counts, ()
+    untold = (
+        "A due row stays as well when something that would go along with it is held, or referred "
+        "to from elsewhere. There was no time to find out how many do."
+    )
+    if seconds <= 0:
+        return counts, (untold,)
+    try:
+        found = record_counts(graph, rows, due=due.value, using=using, seconds=seconds)
+    except Refused:
+        # A table is held as a whole.
+        return counts, (untold,)
+    if not found.estimated and not due.estimated:
+        return counts.with_bound(found.kept), ()
+    if None in found.rows:
+        return counts, (untold,)
+    few = f"about {found.kept:,} of the due rows stay" if found.kept else "no due row stays"
+    note = (
+        f"As far as some records tell, {few} because something that would go along is held, or "
+        "referred to from elsewhere."
+    )
+    return counts, (note,)
 
 
 def _remains(policy: RetentionPolicy, table: TableName, now: datetime) -> tuple[str, ...]:

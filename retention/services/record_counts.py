@@ -34,11 +34,17 @@ class RecordCounts:
     """From a part of the records."""
 
 
-def record_counts(graph: Graph, rows: DueRows, *, due: int, using: str) -> RecordCounts:
-    """Looks at some of the `due` records, at all of them when they are few. Changes nothing."""
+def record_counts(
+    graph: Graph, rows: DueRows, *, due: int, using: str, seconds: float = SECONDS
+) -> RecordCounts:
+    """Looks at some of the `due` records, at all of them when they are few. Changes nothing.
+
+    Args:
+        seconds: for all of it, and a quarter of it more for a last and smaller try.
+    """
     if due == 0 or not graph.named:
         return RecordCounts((due,) * len(graph.tables), 0, estimated=False)
-    ends = time.monotonic() + SECONDS
+    ends = time.monotonic() + seconds
     most = FIRST_ROOTS
     while most and (left := ends - time.monotonic()) > 0:
         try:
@@ -52,7 +58,7 @@ def record_counts(graph: Graph, rows: DueRows, *, due: int, using: str) -> Recor
             return _scaled(sample, due)
         most //= 10
         # The next is to have its time, too.
-        ends = max(ends, time.monotonic() + SECONDS / 4)
+        ends = max(ends, time.monotonic() + seconds / 4)
     return RecordCounts((due, *(None,) * (len(graph.tables) - 1)), 0, estimated=True)
 
 

@@ -471,3 +471,21 @@ def test_the_certificate_names_the_same_copies(execute: Execute, person: User) -
     (certificate,) = run.certificates.all()
     assert certificate.body["body"]["copies_that_remain"] == list(told_before)
     assert "A copy of app.events on tape." in told_before
+
+
+def test_rows_that_stay_with_what_hangs_on_them_are_told_apart(execute: Execute) -> None:
+    make_events(execute, due=50)
+    execute(
+        "CREATE TABLE app.notes (id int PRIMARY KEY, event bigint REFERENCES app.events);"
+        "CREATE TABLE app.quotes (note int REFERENCES app.notes);"
+        "INSERT INTO app.notes SELECT n, n FROM generate_series(1, 20) n;"
+        "INSERT INTO app.quotes SELECT n FROM generate_series(1, 3) n;"
+        "CREATE INDEX ON app.notes (event)"
+    )
+    preview = policy_preview(policy=unsaved(dependents=[["app", "notes"]]))
+    assert preview.counts is not None
+    assert preview.refusals == ()
+    assert (str(preview.counts["bound"]), str(preview.due)) == ("3", "47")
+    assert preview.to_json()["counts"]["bound"]["value"] == 3
+    hurried = policy_preview(policy=unsaved(dependents=[["app", "notes"]]), seconds=1.0)
+    assert "There was no time to find out how many do." in hurried.notes[0]

@@ -92,7 +92,7 @@ def _line(preview: PolicyPreview) -> list[str]:
     counts = preview.counts
     assert counts is not None
     assert preview.cutoff is not None
-    amounts = [counts.get(kind) for kind in ("kept", "undecided", "referenced")]
+    amounts = [counts.get(kind) for kind in ("kept", "undecided", "referenced", "bound")]
     kept = sum(amount.value for amount in amounts if amount is not None)
     held = counts.get("held")
     return [
