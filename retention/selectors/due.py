@@ -70,14 +70,17 @@ def expired(due: DueRows) -> sql.Composable:
     if kind in RANGE_TYPES:
         value = sql.SQL("pg_catalog.upper({})").format(value)
         kind = {"daterange": "date", "tsrange": "timestamp", "tstzrange": "timestamptz"}[kind]
+    return sql.SQL("{} < {}").format(value, moment(due, kind))
+
+
+def moment(due: DueRows, kind: str) -> sql.Composable:
+    """The cutoff as a value of one of AGE_TYPES: what is before it has expired."""
     local = due.cutoff.astimezone(timezone.get_default_timezone())
     if kind == "date":
-        moment = sql.Literal(local.date().isoformat()) + sql.SQL("::date")
-    elif kind == "timestamp":
-        moment = sql.Literal(local.replace(tzinfo=None).isoformat(" ")) + sql.SQL("::timestamp")
-    else:
-        moment = sql.Literal(due.cutoff.isoformat(" ")) + sql.SQL("::timestamptz")
-    return sql.SQL("{} < {}").format(value, moment)
+        return sql.Literal(local.date().isoformat()) + sql.SQL("::date")
+    if kind == "timestamp":
+        return sql.Literal(local.replace(tzinfo=None).isoformat(" ")) + sql.SQL("::timestamp")
+    return sql.Literal(due.cutoff.isoformat(" ")) + sql.SQL("::timestamptz")
 
 
 def not_kept(due: DueRows) -> sql.Composable:

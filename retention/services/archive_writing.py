@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,7 +95,7 @@ class ArchiveWriter:
                 "policy_id": self._run.parameters["policy"],
                 "policy_version": self._run.parameters["policy_version"],
                 "folder": self.folder,
-                "layout": {**layout(table), **self.protection.layout()},
+                "layout": self.layout_of(table),
                 "recipients": list(self.protection.recipients),
                 "locked_until": self.protection.lock_until(),
             },
@@ -105,7 +106,11 @@ class ArchiveWriter:
         """The policy's own archive, which is begun before any of those beside it."""
         return Archive.objects.get(run_id=self._run.pk, name=self.name)
 
-    def facts(self, *, archive: Archive, part: Part) -> dict[str, Any]:
+    def layout_of(self, table: Table) -> dict[str, Any]:
+        """What a reader of its parts has to know, as JSON."""
+        return {**layout(table), **self.protection.layout()}
+
+    def facts(self, *, layout: dict[str, Any], part: Part) -> dict[str, Any]:
         """What a part's sidecar says of it."""
         return {
             "archive": self.name,
@@ -114,7 +119,7 @@ class ArchiveWriter:
             "rows": part.rows,
             "table": [part.leaf.schema, part.leaf.name],
             "window": part.window,
-            "layout": archive.layout,
+            "layout": layout,
         }
 
     def add(self, writer: PartWriter, part: Part, *, archive: Archive) -> None:
@@ -122,29 +127,41 @@ class ArchiveWriter:
 
         Raises StepStalled or StorageError when it did not become durable in time.
         """
-        written = writer.durable()
-        ArchivePart.objects.create(
-            archive=archive,
-            number=part.number,
-            schema_name=part.leaf.schema,
-            table_name=part.leaf.name,
-            file=written.file,
-            rows=part.rows,
-            bytes=written.bytes,
-            plain_bytes=written.plain_bytes,
-            sha256=written.sha256,
-            window=part.window,
-        )
+        ArchivePart.objects.create(archive=archive, **self.durable(writer, part))
 
-    def reap(self, storage: Storage) -> None:
-        """Removes what a killed attempt left. Only under the run's lock, while it is unfinished."""
+    def durable(self, writer: PartWriter, part: Part) -> dict[str, Any]:
+        """Waits until the part is durable. The answer is JSON, for `know`. Raises as `add`."""
+        written = writer.durable()
+        return {
+            "number": part.number,
+            "schema_name": part.leaf.schema,
+            "table_name": part.leaf.name,
+            "file": written.file,
+            "rows": part.rows,
+            "bytes": written.bytes,
+            "plain_bytes": written.plain_bytes,
+            "sha256": written.sha256,
+            "window": part.window,
+        }
+
+    def know(self, parts: Sequence[dict[str, Any]], *, table: Table) -> None:
+        """Makes durable parts known in the transaction under way, which removes their rows."""
+        archive = self.begun(table)
+        ArchivePart.objects.bulk_create(ArchivePart(archive=archive, **part) for part in parts)
+
+    def reap(self, storage: Storage, *, waiting: Collection[str] = ()) -> None:
+        """Removes what a killed attempt left. Only under the run's lock, while it is unfinished.
+
+        Args:
+            waiting: durable parts that the database is to know later.
+        """
         # With the slash: a prefix alone is also that of another run's folder.
         folder = f"{self.folder}/"
         for draft in storage.list_drafts(folder):
             storage.delete_draft(draft)
         known = set(
             ArchivePart.objects.filter(archive__run_id=self._run.pk).values_list("file", flat=True)
-        )
+        ).union(waiting)
         for file in storage.list(folder):
             if file.removesuffix(".json") not in known:
                 try:

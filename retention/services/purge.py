@@ -35,8 +35,12 @@ from operations.runs.kinds import (
     Throttle,
     register,
 )
+from operations.selectors.runs import run_get
 from operations.storage import storage
 from retention.models import RetentionPolicy
+from retention.services.partition_back import partition_release
+from retention.services.partition_phase import PartitionsPhase
+from retention.services.partition_state import planned_units, waiting_files
 from retention.services.purge_close import purge_close, verify_parts
 from retention.services.purge_plan import purge_plan
 from retention.services.purge_records import RecordsPhase
@@ -72,7 +76,9 @@ class Purge(RunKind):
         along = bool(self.parameters.get("dependents"))
         first, least, most = _RECORDS if along else _PAGES if walk.by == "ctid" else _KEYS
         size = BatchSize(int(self.cursor.get("size", first)), least, most)
-        return [(RecordsPhase if along else WindowsPhase)(self.task, walk, size)]
+        batches = (RecordsPhase if along else WindowsPhase)(self.task, walk, size)
+        whole = [PartitionsPhase(self.task)] if planned_units(self.parameters) else []
+        return [*whole, batches]
 
     @property
     def phase(self) -> PurgePhase:
@@ -90,7 +96,7 @@ class Purge(RunKind):
         return purge_plan(policy=policy, now=timezone.now(), using=using)
 
     def open(self, run: Run) -> None:
-        self.task.reap(storage())
+        self.task.reap(storage(), waiting=waiting_files(run.cursor))
 
     # One batch.
 
@@ -147,16 +153,18 @@ class Purge(RunKind):
         self.phase.rolled_back(error)
 
     def lost(self) -> None:
-        self.task.parts.lost()
+        waiting = waiting_files(run_get(self.run_id).cursor)
+        self.task.parts.lost(waiting=waiting)
 
     def recovered(self, error: BaseException, beat: Beat) -> None:
         self.task.parts.recovered(beat)
 
     def throttle(self) -> Throttle | None:
-        return self.health.throttle(self.seconds)
+        return self.phase.throttle() or self.health.throttle(self.seconds)
 
     def verify(self, run: Run, beat: Beat) -> None:
         verify_parts(run, storage(), beat)
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
+        partition_release(run=run, outcome=outcome)
         return purge_close(run=run, outcome=outcome)

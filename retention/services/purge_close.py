@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import repeat
 from typing import Any
@@ -25,7 +26,9 @@ from retention.selectors.hold_honoured import holds_honoured
 from retention.selectors.policies import approval_facts
 from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
+from retention.services.partition_state import PartitionState
 from retention.services.protection import lock_parts, protection_of, unknown_files
+from retention.services.purge_space import purge_space
 
 READERS = 2
 """Parts that are read back at a time."""
@@ -73,6 +76,8 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
         "archive": archives[0].name if archives else None,
         "archives": [archive.name for archive in archives],
         "archive_bytes": sum(archive.bytes for archive in archives),
+        "space": purge_space(run).to_json(),
+        "partitions_dropped": [asdict(each) for each in PartitionState.of(run.cursor).dropped],
         "certificate": None,
     }
     if left := [file for each in archives for file in unknown_files(each, storage())]:
@@ -153,6 +158,7 @@ def _manifest(archive: Archive, run: Run) -> bytes:
 def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]:
     policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
     tables = _tables(run)
+    dropped = [asdict(each) for each in PartitionState.of(run.cursor).dropped]
     disposition = "destroyed"
     if archives:
         until = archives[0].expires_at
@@ -189,6 +195,8 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]
             )
             if run.plan.get(key) is not None
         },
+        **({"partitions_dropped": dropped} if dropped else {}),
+        "bytes_returned_to_the_system": sum(each["bytes"] for each in dropped),
         "holds_honoured": holds_honoured(run),
         "copies_that_remain": remaining_copies(
             TableName(*run.parameters["table"]), using=run.database

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from operations.catalogue.types import Table
 from operations.runs.kinds import Beat, StepStalled
@@ -51,9 +53,17 @@ class StepParts:
         begun = [each.archive.begun(each.table) for each, _ in parts]
         # All land at a time: a storage far away takes as long for all as for one.
         for (each, part), archive in zip(parts, begun, strict=True):
-            each.writer.end(each.archive.facts(archive=archive, part=part))
+            each.writer.end(each.archive.facts(layout=archive.layout, part=part))
         for (each, part), archive in zip(parts, begun, strict=True):
             each.archive.add(each.writer, part, archive=archive)
+
+    def durable(self, part: OpenPart, made: Part) -> dict[str, Any]:
+        """Waits until it is durable; `ArchiveWriter.know` takes the answer later. Raises as `keep`.
+
+        Until then the run's cursor keeps it from being reaped.
+        """
+        part.writer.end(part.archive.facts(layout=part.archive.layout_of(part.table), part=made))
+        return part.archive.durable(part.writer, made)
 
     def drop(self, part: OpenPart) -> None:
         """It came to nothing: no row was deleted for it."""
@@ -68,9 +78,13 @@ class StepParts:
         for writer in self._writers:
             writer.give_up()
 
-    def lost(self) -> None:
+    def lost(self, *, waiting: Collection[str] = ()) -> None:
+        """
+        Args:
+            waiting: parts that the run's cursor has, asked before this.
+        """
         known = ArchivePart.objects.filter(file__in=[each.file for each in self._writers])
-        files = set(known.values_list("file", flat=True))
+        files = {*known.values_list("file", flat=True), *waiting}
         for writer in self._writers:
             if writer.file not in files:
                 writer.give_up()

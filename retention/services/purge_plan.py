@@ -20,6 +20,7 @@ from retention.selectors.due import (
 )
 from retention.selectors.hold_honoured import held_by
 from retention.services.layout import fingerprint_of
+from retention.services.partition_plan import partition_plan
 from retention.services.purge_counts import due_counts
 from retention.services.record_counts import counts_facts, record_counts
 
@@ -52,6 +53,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         share=share,
         using=using,
     )
+    partitions = partition_plan(rows, using=using)
     facts = {
         "policy": policy.name,
         "policy_version": policy.version,
@@ -64,6 +66,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         **counts,
         **counts_facts(graph, along),
         "held_by": held_by(rows, using=using),
+        **partitions.facts,
     }
     most = recent_maximum(kind="purge", subject=policy.name)
     parameters = {
@@ -81,6 +84,7 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         "pages": pages if walk.by == "ctid" and table.kind == "table" else None,
         "dependents": policy.dependents,
         "fingerprint": fingerprint_of([each.name for each in graph.tables], using=using),
+        **partitions.parameters,
     }
     return Plan(
         subject=policy.name,

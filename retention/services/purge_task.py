@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from operations.models import Run
-from operations.runs.kinds import Beat, PlanOutdated
+from operations.runs.kinds import Beat, PlanOutdated, Throttle
 from operations.storage import Storage
 from retention.models import RetentionPolicy
 from retention.selectors.dependents import Graph, dependents_graph
@@ -66,12 +67,17 @@ class PurgeTask:
         ]
         return [root, *beside]
 
-    def reap(self, store: Storage) -> None:
-        """Clears what a killed worker left, under the run's lock. Asks nothing of the tables."""
+    def reap(self, store: Storage, *, waiting: Collection[str] = ()) -> None:
+        """Clears what a killed worker left, under the run's lock. Asks nothing of the tables.
+
+        Args:
+            waiting: durable parts that the database is to know later.
+        """
         if self.root_archive is None:
             return
         for table in archive_names(self.run):
-            ArchiveWriter(self.run, of=table, root=self.root_archive).reap(store)
+            writer = ArchiveWriter(self.run, of=table, root=self.root_archive)
+            writer.reap(store, waiting=waiting)
 
     # In every step, before anything is touched.
 
@@ -132,6 +138,10 @@ class PurgePhase(ABC):
     @abstractmethod
     def step(self, run: Run, cursor: dict[str, Any], began: float) -> PhaseStep:
         """As RunKind.step, after the policy and the tables' shape were looked at."""
+
+    def throttle(self) -> Throttle | None:
+        """As RunKind.throttle."""
+        return None
 
     def committed(self) -> None:
         """As RunKind.committed."""

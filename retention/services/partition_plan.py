@@ -1,0 +1,77 @@
+"""The part of a purge's plan that says which partitions go whole, and which do not and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import OperationalError, transaction
+from psycopg import errors
+
+from operations.session import set_local
+from retention.selectors.due import DueRows
+from retention.selectors.partition_standing import standing
+from retention.selectors.partition_units import Unit, partition_units
+from retention.services.partition_held import partition_held
+from retention.services.partition_state import KEY
+
+CHECK_SECONDS = 5
+"""For which the rows of one partition are searched for a protected one."""
+AFTERWARDS = (
+    "Once they are dropped, inserting a row of their time fails: there is no partition for it."
+)
+
+
+@dataclass(frozen=True)
+class PartitionPlan:
+    facts: dict[str, Any]
+    """What an approver is shown: JSON."""
+    parameters: dict[str, Any]
+    """What the run needs: JSON."""
+
+
+def partition_plan(rows: DueRows, *, using: str) -> PartitionPlan:
+    """Looks at every partition that has expired as a whole. Changes nothing."""
+    units = [_asked(unit, rows, using) for unit in partition_units(rows, using=using)]
+    whole = [unit for unit in units if not unit.obstacle]
+    parameters = {KEY: [unit.to_json() for unit in whole]}
+    if not units:
+        return PartitionPlan({}, parameters)
+    facts = {
+        "partitions_dropped": [
+            {
+                "table": str(unit.table),
+                "until": unit.end,
+                "rows": unit.rows,
+                "bytes": unit.bytes,
+                "leaves": len(unit.leaves),
+            }
+            for unit in whole
+        ],
+        "partitions_by_batches": [
+            {"table": str(unit.table), "why": unit.obstacle} for unit in units if unit.obstacle
+        ],
+        "partitions_afterwards": AFTERWARDS if whole else "",
+    }
+    return PartitionPlan(facts, parameters)
+
+
+def _asked(unit: Unit, rows: DueRows, using: str) -> Unit:
+    if unit.obstacle:
+        return unit
+    try:
+        with transaction.atomic(using=using):
+            set_local({"statement_timeout": f"{CHECK_SECONDS}s"}, using=using)
+            by = partition_held(unit, standing(unit, using=using), rows.table, using=using)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, errors.QueryCanceled):
+            raise
+        return replace(unit, obstacle=TOO_LARGE)
+    return replace(unit, obstacle=held_text(by)) if by else unit
+
+
+TOO_LARGE = "searching it for rows that somebody protects takes too long"
+
+
+def held_text(by: str) -> str:
+    return f"rows of it are protected by {by}"
