@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from operations.admin.confirm import ConfirmView
 from operations.admin.run_presenting import RunPresenter
-from operations.admin.show import Fact, badge, link, number
+from operations.admin.show import Fact, badge, link, number, when_text
 from operations.models import Run
 from operations.runs.states import RunState
 from operations.services.runs import run_cancel
@@ -96,6 +96,7 @@ class PolicyChangePresenter(RunPresenter):
             Fact("It would say", sentence(RetentionPolicy(**said))),
             *[Fact(change.label, change.shown) for change in changes_proposed(run)],
             Fact("Made from", f"version {run.plan.get('policy_version')}"),
+            Fact("Looked at", when_text(run.plan["looked_at"])),
             *_facts(facts_told(run.plan["preview"])),
         ]
 
