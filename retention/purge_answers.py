@@ -9,6 +9,7 @@ from operations.exceptions import Refused
 from operations.models import Run
 from operations.runs.present import run_json, run_line
 from operations.runs.states import RunState
+from retention.presenting import bytes_text
 from retention.services.purge_start import PurgeAnswer
 
 
@@ -64,4 +65,11 @@ def _told(run: Run) -> str:
         line += f"; archive {run.result['archive']}"
     if run.result.get("certificate"):
         line += f"; certificate {run.result['certificate']}"
-    return line
+    space = run.result.get("space") or {}
+    if dropped := run.result.get("partitions_dropped"):
+        plural = "" if len(dropped) == 1 else "s"
+        line += f"; {len(dropped):,} partition{plural} dropped, "
+        line += f"{bytes_text(space['returned_bytes'])} returned to the system"
+    if space.get("reusable_bytes"):
+        line += f"; about {bytes_text(space['reusable_bytes'])} reusable in the table"
+    return f"{line}\n  {space['hint']}" if space.get("hint") else line

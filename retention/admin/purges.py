@@ -14,6 +14,7 @@ from operations.admin.run_presenting import RunPresenter
 from operations.admin.show import NOTHING, Fact, code, link, number, size, when_text
 from operations.models import Run
 from operations.runs.states import RunState
+from retention.admin.partition_facts import planned_partitions, returned_space
 from retention.models import Archive
 
 _KEPT = (
@@ -56,7 +57,7 @@ class PurgePresenter(RunPresenter):
             )
         elif run.done:
             facts.append(Fact("Archive", "none: the rows are destroyed"))
-        return facts
+        return facts + returned_space(result)
 
 
 def plan_facts(plan: dict[str, Any]) -> list[Fact]:
@@ -80,6 +81,7 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
             f"{plan.get('policy', NOTHING)}, version {plan.get('policy_version', NOTHING)}",
         ),
         Fact("Walked", _WALKS.get(walk.get("by", ""), NOTHING), walk.get("reason", "")),
+        *planned_partitions(plan),
     ]
 
 

@@ -15,6 +15,8 @@ from retention.selectors.partition_units import Unit, partition_units
 from retention.services.partition_held import partition_held
 from retention.services.partition_state import KEY
 
+MOST_REASONS = 5
+"""That a look at terms tells; the plan of a run tells all."""
 CHECK_SECONDS = 5
 """For which the rows of one partition are searched for a protected one."""
 AFTERWARDS = (
@@ -54,6 +56,28 @@ def partition_plan(rows: DueRows, *, using: str) -> PartitionPlan:
         "partitions_afterwards": AFTERWARDS if whole else "",
     }
     return PartitionPlan(facts, parameters)
+
+
+def partition_notes(rows: DueRows, *, using: str) -> list[str]:
+    """The same in sentences, for a look at terms: who holds what is told there on its own."""
+    units = partition_units(rows, using=using)
+    whole = [unit for unit in units if not unit.obstacle]
+    notes = []
+    if whole:
+        names = str(whole[0].table) + (f" to {whole[-1].table}" if len(whole) > 1 else "")
+        plural = "s have" if len(whole) > 1 else " has"
+        notes.append(
+            f"{len(whole):,} partition{plural} expired as a whole ({names}) and would be dropped "
+            f"unless a hold is on a row. {AFTERWARDS}"
+        )
+    reasons: dict[str, list[str]] = {}
+    for unit in units:
+        if unit.obstacle:
+            reasons.setdefault(unit.obstacle, []).append(str(unit.table))
+    for why, tables in list(reasons.items())[:MOST_REASONS]:
+        names = ", ".join(tables[:3]) + (f" and {len(tables) - 3:,} more" if tables[3:] else "")
+        notes.append(f"Expired as a whole, and purged by batches all the same: {names} ({why}).")
+    return notes
 
 
 def _asked(unit: Unit, rows: DueRows, using: str) -> Unit:

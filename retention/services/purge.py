@@ -5,7 +5,7 @@ Invariants:
   their names before the transaction that deletes the rows commits.
 - Every row is live, or in exactly one part that the database knows. A part that it does not know
   is removed only here, under the lock of its unfinished run: whoever could still have committed it
-  held that lock.
+  held that lock. The parts of a partition that is not dropped yet wait in the run's cursor.
 - A veto wins: it is asked again in every batch, inside the transaction that deletes.
 """
 

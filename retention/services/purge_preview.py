@@ -34,6 +34,7 @@ from retention.selectors.preview_pass import Look
 from retention.selectors.preview_result import Caution, Duration, PolicyPreview, Space
 from retention.selectors.preview_rows import SampleRows, sample_rows
 from retention.selectors.preview_tally import Counts
+from retention.services.partition_plan import partition_notes
 from retention.services.purge_plan import disposition, refuse_unsafe
 from retention.services.record_counts import record_counts
 
@@ -165,7 +166,7 @@ def _look(
         duration=duration(counts, policy=policy.name, archives=policy.archive_first),
         walk=walk,
         refusals=tuple(refusals),
-        notes=notes,
+        notes=(*notes, *partition_notes(rows, using=using)),
     )
 
 

@@ -50,7 +50,7 @@ def _told(error: psycopg.Error, target: RestoreTarget) -> str:
         case errors.CheckViolation() if diag.constraint_name:
             told = f"it breaks {constraint}"
         case errors.CheckViolation():
-            told = f"no partition of {target.table.name} takes it"
+            told = f"no partition of {target.table.name} takes it: make one for it first"
         case psycopg.DataError():
             told = f"a value does not fit its column any more ({type(error).__name__})"
         case _:

@@ -36,6 +36,9 @@ from retention.services import (  # noqa: E402
     archive_erase,
     archive_expire_close,
     copy_out,
+    partition_back,
+    partition_ddl,
+    partition_phase,
     purge,
     purge_close,
 )
@@ -47,6 +50,7 @@ from retention.services.archive_expire_start import (  # noqa: E402
 )
 from retention.services.archive_writing import ArchiveWriter  # noqa: E402
 from retention.services.part_writer import PartWriter  # noqa: E402
+from retention.services.partition_copy import PartitionCopy  # noqa: E402
 from retention.services.purge_start import PurgeAnswer, purge_run  # noqa: E402
 
 POINTS: dict[str, tuple[Any, str, str]] = {
@@ -59,6 +63,14 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "put": (S3Draft, "_publish", "after"),
     "landed in s3": (S3Storage, "commit_all", "after"),
     "durable": (ArchiveWriter, "add", "after"),
+    "detaching": (partition_ddl, "detach", "before"),
+    "detached": (partition_ddl, "detach", "after"),
+    "guarded": (partition_ddl, "guard", "after"),
+    "copied": (PartitionCopy, "_slice", "after"),
+    "dropped": (partition_ddl, "drop", "after"),
+    "known": (PartitionCopy, "know", "after"),
+    "attached": (partition_ddl, "attach", "after"),
+    "discarded": (partition_back, "discard", "after"),
     "committed": (purge.Purge, "committed", "before"),
     "verifying": (purge.Purge, "verify", "after"),
     "manifest": (purge_close, "_complete", "after"),
@@ -138,7 +150,7 @@ def work(order: dict[str, Any]) -> None:
     settings.CUSTODY_RUN_LEASE_SECONDS = order["lease"]
     run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
     copy_out.BLOCK = 1 << 12
-    purge._PAGES = (order["pages"], 1, order["pages"])
+    purge._PAGES = partition_phase.PAGES = (order["pages"], 1, order["pages"])
     if order["at"]:
         hook(order["at"], order["number"], action(order))
     if order["room"] is not None:
