@@ -38,8 +38,6 @@ from retention.services.record_delete import (
     Removed,
     RowsStay,
     delete_rows,
-    drop_deleted,
-    tell_limit,
 )
 from retention.services.record_finder import Batch, RecordFinder
 from retention.services.record_settle import settle
@@ -97,11 +95,7 @@ class RecordsPhase(PurgePhase):
         self, run: Run, batch: Batch, cursor: dict[str, Any], began: float
     ) -> list[Removed]:
         staged, using = self.finder.stage, self.task.using
-
-        def limit() -> None:
-            tell_limit(STATEMENT_LIMIT - (time.monotonic() - began), using=using)
-
-        limit()
+        limit = Limit(began + STATEMENT_LIMIT, using=using)
         targets = self._certain(batch, limit)
         if targets is None or not targets:
             cursor["skipped"] = True
@@ -118,8 +112,6 @@ class RecordsPhase(PurgePhase):
             return opened[number].writer.write
 
         removed = delete_rows(staged, targets, sinks=sink, limit=limit)
-        if batch.sliced:
-            drop_deleted(staged)
         self._keep_parts(removed, opened, cursor)
         return removed
 
@@ -128,15 +120,14 @@ class RecordsPhase(PurgePhase):
         staged = self.finder.stage
         if not same_place(staged, batch.targets):
             return None
-        if batch.sliced and not chain_holds(
-            staged, self.task.due, skip_locked=self.skip_locked, limit=limit
-        ):
+        slices = batch.slices
+        if slices and not chain_holds(staged, slices, skip_locked=self.skip_locked, limit=limit):
             return None
         kept = lock_rows(staged, batch.targets, skip_locked=self.skip_locked, limit=limit)
         kept += keep_again(staged, batch.targets, limit=limit)
         if not kept:
             return batch.targets
-        if batch.sliced:
+        if slices:
             return None
         limit()
         settle(staged)

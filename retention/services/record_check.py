@@ -7,21 +7,45 @@ seen would be destroyed unarchived.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 
+from django.db import connections
 from psycopg import sql
 
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Table
-from retention.selectors.dependents import Reference
-from retention.selectors.due import DueRows, expired
+from retention.selectors.due import expired, no_reference
 from retention.selectors.references import refers, same_key
 from retention.services.purge_delete import lock_leaf
-from retention.services.record_slices import CHAIN
-from retention.services.record_stage import C, Stage, Target, stage
+from retention.services.record_fill import keep_referred, keeps, referring
+from retention.services.record_slices import Slices
+from retention.services.record_stage import C, Stage, Target
 
-Limit = Callable[[], None]
-"""Called before each statement: none may take longer than the step has left."""
+_CLOSE = 0.05
+
+
+class Limit:
+    """Called before each statement of a step: none may take longer than the step has left.
+
+    What is too much is to be cancelled. The limit on the transaction costs the session.
+    """
+
+    def __init__(self, ends: float, *, using: str) -> None:
+        """`ends` is on `time.monotonic()`'s clock."""
+        self._ends, self._using = ends, using
+        self._told = float("inf")
+
+    def __call__(self) -> None:
+        left = max(self._ends - time.monotonic(), _CLOSE)
+        if self._told - left < _CLOSE:
+            return
+        with connections[self._using].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_catalog.set_config('statement_timeout', %s, true)",
+                [f"{int(left * 1000)}ms"],
+            )
+        self._told = left
 
 
 def same_place(staged: Stage, targets: Sequence[Target]) -> bool:
@@ -40,7 +64,7 @@ def lock_rows(staged: Stage, targets: Sequence[Target], *, skip_locked: bool, li
     kept = 0
     for target in _parents_first(staged, targets):
         limit()
-        locked = _locked(target, skip_locked=skip_locked)
+        locked = _locked(staged, target, skip_locked=skip_locked)
         count = staged.ask(
             sql.SQL("WITH locked AS MATERIALIZED ({}) SELECT count(*) FROM locked").format(locked)
         )[0][0]
@@ -49,10 +73,13 @@ def lock_rows(staged: Stage, targets: Sequence[Target], *, skip_locked: bool, li
             kept += staged.run(
                 sql.SQL(
                     "WITH locked AS MATERIALIZED ({locked}) UPDATE {stage} s SET {kept} = true"
-                    " WHERE s.{leaf} = {oid} AND s.{now}"
+                    " WHERE s.{leaf} = {oid}"
                     " AND NOT EXISTS (SELECT FROM locked l WHERE l.place = s.{place})"
                 ).format(
-                    locked=locked, stage=stage(target.number), oid=sql.Literal(target.oid), **C
+                    locked=locked,
+                    stage=staged.name(target.number),
+                    oid=sql.Literal(target.oid),
+                    **C,
                 )
             )
     return kept
@@ -63,15 +90,15 @@ def _parents_first(staged: Stage, targets: Sequence[Target]) -> list[Target]:
     return sorted(targets, key=lambda each: order.index(each.number), reverse=True)
 
 
-def _locked(target: Target, *, skip_locked: bool) -> sql.Composable:
+def _locked(staged: Stage, target: Target, *, skip_locked: bool) -> sql.Composable:
     # The version says that every value is as it was staged.
     return sql.SQL(
         "SELECT t.ctid AS place FROM ONLY {leaf_table} t JOIN {stage} s"
         " ON t.ctid = s.{place} AND t.xmin = s.{version}"
-        " WHERE s.{leaf} = {oid} AND s.{now} FOR UPDATE OF t{skip}"
+        " WHERE s.{leaf} = {oid} FOR UPDATE OF t{skip}"
     ).format(
         leaf_table=target.leaf.sql,
-        stage=stage(target.number),
+        stage=staged.name(target.number),
         oid=sql.Literal(target.oid),
         skip=sql.SQL(" SKIP LOCKED" if skip_locked else ""),
         **C,
@@ -81,66 +108,46 @@ def _locked(target: Target, *, skip_locked: bool) -> sql.Composable:
 def keep_again(staged: Stage, targets: Sequence[Target], *, limit: Limit) -> int:
     """Marks as kept, and counts, rows that somebody protects or refers to now.
 
-    In a statement of its own for each table, after all are locked.
+    In statements of their own, after all are locked: nobody can come to refer to them any more.
     """
     kept = 0
     for target in targets:
-        reasons = [staged.keeps(target.number), *_from_outside(staged, target.number)]
+        reason = keeps(staged, target.number)
         limit()
         kept += staged.run(
             sql.SQL(
                 "UPDATE {stage} s SET {kept} = true FROM ONLY {leaf_table} t"
-                " WHERE t.ctid = s.{place} AND s.{leaf} = {oid} AND s.{now} AND NOT s.{kept}"
-                " AND ({reasons})"
+                " WHERE t.ctid = s.{place} AND s.{leaf} = {oid} AND NOT s.{kept}"
+                " AND {reason}"
             ).format(
-                stage=stage(target.number),
+                stage=staged.name(target.number),
                 leaf_table=target.leaf.sql,
                 oid=sql.Literal(target.oid),
-                reasons=sql.SQL(" OR ").join(reasons),
+                reason=reason,
                 **C,
             )
         )
-    return kept
+    limit()
+    return kept + keep_referred(staged, again=True)
 
 
-def referred_from_outside(staged: Stage, target: Target) -> bool:
-    """A row that does not go refers to one that is to go: a trigger of the application's made it,
-    while what goes along was deleted.
+def referred_from_outside(staged: Stage, number: int) -> bool:
+    """A row that does not go refers to one of this table that is to go: a trigger of the
+    application's made it, while what goes along was deleted.
     """
-    reasons = _from_outside(staged, target.number)
+    reasons = [
+        sql.SQL("EXISTS (SELECT FROM {stage} p JOIN {referring} ON {refers})").format(
+            stage=staged.name(number),
+            referring=referring(staged, each),
+            refers=refers(each.key, staged.graph.tables[number], child="c", referred="p"),
+            **C,
+        )
+        for each in staged.graph.into(number)
+        if each.inside
+    ]
     if not reasons:
         return False
-    query = sql.SQL(
-        "SELECT EXISTS (SELECT FROM ONLY {leaf_table} t JOIN {stage} s ON {same}"
-        " WHERE s.{leaf} = {oid} AND s.{now} AND ({reasons}))"
-    ).format(
-        leaf_table=target.leaf.sql,
-        stage=stage(target.number),
-        same=same_row(target.table),
-        oid=sql.Literal(target.oid),
-        reasons=sql.SQL(" OR ").join(reasons),
-        **C,
-    )
-    return bool(staged.ask(query)[0][0])
-
-
-def _from_outside(staged: Stage, number: int) -> list[sql.Composable]:
-    """A row of the graph's tables refers to row `t` of this table, and does not go with it."""
-    return [_one_from_outside(staged, each) for each in staged.graph.into(number) if each.inside]
-
-
-def _one_from_outside(staged: Stage, each: Reference) -> sql.Composable:
-    assert each.child is not None
-    return sql.SQL(
-        "EXISTS (SELECT FROM {children} child WHERE {refers} AND NOT EXISTS ("
-        "SELECT FROM {stage} x WHERE x.{leaf} = child.tableoid AND x.{place} = child.ctid"
-        " AND x.{now} AND NOT x.{kept}))"
-    ).format(
-        children=each.key.table.sql,
-        refers=refers(each.key, staged.graph.tables[each.parent], child="child", referred="t"),
-        stage=stage(each.child),
-        **C,
-    )
+    return bool(staged.ask(sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(reasons)))[0][0])
 
 
 def same_row(table: Table) -> sql.Composable:
@@ -150,46 +157,40 @@ def same_row(table: Table) -> sql.Composable:
     return same_key(table, "t", "s")
 
 
-def chain_holds(staged: Stage, rows: DueRows, *, skip_locked: bool, limit: Limit) -> bool:
+def chain_holds(staged: Stage, slices: Slices, *, skip_locked: bool, limit: Limit) -> bool:
     """Locks the rows above a slice. Whether they still lead to a root that is due, and nothing
     keeps any of them.
     """
     for number, table in enumerate(staged.graph.tables):
-        above = sql.SQL(
-            "SELECT s.* FROM {chain} f JOIN {stage} s ON s.{id} = f.id"
-            " WHERE f.number = {number} AND NOT s.{now}"
-        ).format(chain=CHAIN, stage=stage(number), number=sql.Literal(number), **C)
+        above = slices.above(number)
         limit()
         wanted = staged.ask(sql.SQL("SELECT count(*) FROM ({}) s").format(above))[0][0]
         if not wanted:
             continue
+        rows = sql.SQL(
+            "WITH above AS MATERIALIZED ({above}), found AS MATERIALIZED ("
+            "SELECT t.ctid FROM {table} t JOIN above s ON {same}{more})"
+            " SELECT count(*) FROM found"
+        )
         same = _unchanged(staged, number, table)
-        locked = sql.SQL(
-            "WITH above AS MATERIALIZED ({above}), locked AS MATERIALIZED ("
-            "SELECT t.ctid FROM {table} t JOIN above s ON {same} FOR UPDATE OF t{skip})"
-            " SELECT count(*) FROM locked"
-        ).format(
-            above=above,
-            table=table.name.sql,
-            same=same,
-            skip=sql.SQL(" SKIP LOCKED" if skip_locked else ""),
-        )
-        limit()
-        if staged.ask(locked)[0][0] != wanted:
-            return False
-        good = sql.SQL("NOT {} AND (NOT s.{root} OR {})").format(
-            staged.keeps(number),
-            expired(rows) if number == 0 else sql.SQL("true"),
-            **C,
-        )
-        limit()
-        free = sql.SQL(
-            "WITH above AS MATERIALIZED ({above}) SELECT count(*) FROM {table} t"
-            " JOIN above s ON {same} WHERE {good}"
-        ).format(above=above, table=table.name.sql, same=same, good=good)
-        if staged.ask(free)[0][0] != wanted:
-            return False
+        lock = sql.SQL(" FOR UPDATE OF t SKIP LOCKED" if skip_locked else " FOR UPDATE OF t")
+        good = sql.SQL(" WHERE {}").format(_still_goes(staged, number))
+        for more in (lock, good):
+            limit()
+            query = rows.format(above=above, table=table.name.sql, same=same, more=more)
+            if staged.ask(query)[0][0] != wanted:
+                return False
     return True
+
+
+def _still_goes(staged: Stage, number: int) -> sql.Composable:
+    """Row `t`, staged as `s`, is due if it is a root, and nothing outside the record keeps it."""
+    table = staged.graph.tables[number]
+    parts: list[sql.Composable] = [sql.SQL("NOT {}").format(keeps(staged, number))]
+    parts += [no_reference(e.key, table) for e in staged.graph.into(number) if not e.inside]
+    if number == 0:
+        parts.append(sql.SQL("(NOT s.{root} OR {due})").format(due=expired(staged.rows), **C))
+    return sql.SQL(" AND ").join(parts)
 
 
 def _unchanged(staged: Stage, number: int, table: Table) -> sql.Composable:

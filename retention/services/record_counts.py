@@ -13,6 +13,7 @@ from psycopg import errors, sql
 
 from retention.selectors.dependents import Graph
 from retention.selectors.due import DueRows
+from retention.services.record_fill import add_roots, close
 from retention.services.record_settle import settle
 from retention.services.record_stage import Stage
 
@@ -20,6 +21,8 @@ SECONDS = 4.0
 """For all of it: what is not known by then is not known."""
 FIRST_ROOTS = 2_000
 MOST_ROWS = 200_000
+FEW = 20
+"""Records of which no smaller number is looked at."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def record_counts(
             sample = None
         if sample is not None:
             return _scaled(sample, due)
-        most //= 10
+        most = most // 10 if most > FEW else 0
         # The next is to have its time, too.
         ends = max(ends, time.monotonic() + seconds / 4)
     return RecordCounts((due, *(None,) * (len(graph.tables) - 1)), 0, estimated=True)
@@ -67,6 +70,8 @@ class _Sample:
     roots: int
     kept: int
     rows: list[int]
+    whole: bool = True
+    """False: it stopped in the middle."""
 
 
 def _sample(graph: Graph, rows: DueRows, most: int, using: str) -> _Sample | None:
@@ -77,16 +82,19 @@ def _sample(graph: Graph, rows: DueRows, most: int, using: str) -> _Sample | Non
         for leaf in sorted(graph.root.leaves or (graph.root.name,)):
             found = stage.count(0)
             if found < most:
-                stage.add_roots(leaf, sql.SQL("true"), after=None, most=most - found)
+                add_roots(stage, leaf, sql.SQL("true"), after=None, most=most - found)
         roots = stage.count(0)
-        if stage.close(most=MOST_ROWS, beat=lambda: None) > MOST_ROWS and roots > 1:
-            return None
-        return _Sample(roots, settle(stage), stage.counts())
+        if close(stage, most=MOST_ROWS, beat=lambda: None) <= MOST_ROWS:
+            return _Sample(roots, settle(stage), stage.counts())
+        # A few records that are very large: there are at least so many rows.
+        return None if most > FEW else _Sample(roots, 0, stage.counts(), whole=False)
     finally:
         stage.drop()
 
 
 def _scaled(sample: _Sample, due: int) -> RecordCounts:
+    if not sample.whole:
+        return RecordCounts((due, *sample.rows[1:]), 0, estimated=True)
     if sample.roots >= due:
         return RecordCounts(tuple(sample.rows), sample.kept, estimated=False)
     factor = due / sample.roots if sample.roots else 0.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from django.db import connections
 from psycopg import sql
 
 from operations.batches.application_path import application_path
@@ -16,7 +15,7 @@ from operations.runs.kinds import StepStalled
 from retention.services.copy_out import Sink, copy_out
 from retention.services.layout import COPY_OPTIONS, column_list, stored_columns
 from retention.services.record_check import Limit, referred_from_outside, same_row
-from retention.services.record_stage import C, Stage, Target, stage
+from retention.services.record_stage import C, Stage, Target
 
 _HEADLESS = COPY_OPTIONS.replace("HEADER true", "HEADER false")
 
@@ -52,10 +51,11 @@ def delete_rows(
         here = [each for each in targets if each.number in component]
         if not here:
             continue
-        for target in here:
+        for number in {each.number for each in here} if removed else ():
             limit()
-            if removed and referred_from_outside(staged, target):
-                raise RowsStay(f"A trigger made a row that refers to a row of {target.leaf}.")
+            if referred_from_outside(staged, number):
+                table = staged.graph.tables[number].name
+                raise RowsStay(f"A trigger made a row that refers to a row of {table}.")
         if len(here) > 1 and _in_a_circle(staged, component):
             found = _together(staged, here, sinks=sinks, limit=limit)
         else:
@@ -101,21 +101,20 @@ def _one_by_one(
 
 def _delete(staged: Stage, target: Target, sink: Sink | None, *, head: bool) -> int:
     if sink is None:
-        return staged.run(_statement(target, None))
+        return staged.run(_statement(staged, target, None))
     names = column_list(stored_columns(target.table), alias="t")
     copy = sql.SQL("COPY ({}) TO STDOUT ({})").format(
-        _statement(target, names), sql.SQL(COPY_OPTIONS if head else _HEADLESS)
+        _statement(staged, target, names), sql.SQL(COPY_OPTIONS if head else _HEADLESS)
     )
     return copy_out(copy, sink, using=staged.using)
 
 
-def _statement(target: Target, returning: sql.Composable | None) -> sql.Composable:
+def _statement(staged: Stage, target: Target, returning: sql.Composable | None) -> sql.Composable:
     statement = sql.SQL(
-        "DELETE FROM ONLY {leaf_table} t USING {stage} s"
-        " WHERE s.{leaf} = {oid} AND s.{now} AND {same}"
+        "DELETE FROM ONLY {leaf_table} t USING {stage} s WHERE s.{leaf} = {oid} AND {same}"
     ).format(
         leaf_table=target.leaf.sql,
-        stage=stage(target.number),
+        stage=staged.name(target.number),
         oid=sql.Literal(target.oid),
         same=same_row(target.table),
         **C,
@@ -150,7 +149,7 @@ def _together(
     into = {number: sinks(number) for number in numbers}
     limit()
     with application_path(targets[0].leaf, using=staged.using):
-        counts = staged.ask(_all_at_once(targets, keep=any(into.values())))[0]
+        counts = staged.ask(_all_at_once(staged, targets, keep=any(into.values())))[0]
     for target, rows in zip(targets, counts, strict=True):
         _check(target, rows)
     for number, sink in into.items():
@@ -171,7 +170,7 @@ def _together(
     ]
 
 
-def _all_at_once(targets: Sequence[Target], *, keep: bool) -> sql.Composable:
+def _all_at_once(staged: Stage, targets: Sequence[Target], *, keep: bool) -> sql.Composable:
     """The number of rows deleted from each."""
     parts: list[sql.Composable] = []
     counts: list[sql.Composable] = []
@@ -179,7 +178,7 @@ def _all_at_once(targets: Sequence[Target], *, keep: bool) -> sql.Composable:
         deleted, kept = sql.Identifier(f"deleted {place}"), sql.Identifier(f"kept {place}")
         columns = stored_columns(target.table)
         returning = column_list(columns, alias="t") if keep else sql.SQL("true")
-        parts.append(sql.SQL("{} AS ({})").format(deleted, _statement(target, returning)))
+        parts.append(sql.SQL("{} AS ({})").format(deleted, _statement(staged, target, returning)))
         if keep:
             parts.append(
                 sql.SQL("{} AS (INSERT INTO {} ({}) SELECT * FROM {})").format(
@@ -190,18 +189,3 @@ def _all_at_once(targets: Sequence[Target], *, keep: bool) -> sql.Composable:
     return sql.SQL("WITH {} SELECT {}").format(
         sql.SQL(", ").join(parts), sql.SQL(", ").join(counts)
     )
-
-
-def drop_deleted(staged: Stage) -> None:
-    """What was deleted is no longer in the stage, once this is committed."""
-    for number in range(len(staged.graph.tables)):
-        staged.run(sql.SQL("DELETE FROM {} WHERE {now}").format(stage(number), **C))
-
-
-def tell_limit(seconds: float, *, using: str) -> None:
-    """What is too much is to be cancelled. The limit on the transaction costs the session."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_catalog.set_config('statement_timeout', %s, true)",
-            [f"{max(int(seconds * 1000), 50)}ms"],
-        )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
+
 from operations.batches.sizing import BatchSize
 from operations.batches.walk import Walk, Window, next_window, window_predicate
 from operations.catalogue.types import TableName
@@ -16,6 +18,7 @@ from retention.selectors.due import expired
 from retention.services.purge_delete import is_part
 from retention.services.purge_task import PurgeTask
 from retention.services.record_delete import make_room
+from retention.services.record_fill import add_roots, close
 from retention.services.record_settle import settle
 from retention.services.record_slices import Slices
 from retention.services.record_stage import Stage, Target
@@ -36,8 +39,8 @@ class Batch:
     roots: int
     last: str
     """The place of its last root: the next batch begins behind it."""
-    sliced: bool
-    """It is a part of one record."""
+    slices: Slices | None = None
+    """Of the one record that it is a part of."""
 
     @property
     def rows(self) -> int:
@@ -57,6 +60,7 @@ class RecordFinder:
         self.position: tuple[list[str], list[str] | None] | None = None
         """The leaf and the end of the last window that is done with."""
         self._stage: Stage | None = None
+        self._whole: Stage | None = None
         self._window: Window | None = None
         self._place: str | None = None
         self._slices: Slices | None = None
@@ -100,7 +104,9 @@ class RecordFinder:
     def went(self) -> None:
         """It is deleted, but for what was kept."""
         assert self.batch is not None
-        if not self.batch.sliced:
+        if self.batch.slices:
+            self.batch.slices.went()
+        else:
             self._place = self.batch.last
         self.batch = None
         if self._fewer is not None:
@@ -168,33 +174,47 @@ class RecordFinder:
         where = window_predicate(window, self.task.table, alias="t")
         while True:
             staged.empty()
-            last = staged.add_roots(window.leaf, where, after=self._place, most=most)
+            last = add_roots(staged, window.leaf, where, after=self._place, most=most)
             if last is None:
                 return False
             roots = staged.count(0)
-            total = staged.close(most=self.size.value if roots > 1 else None, beat=beat)
+            total = close(staged, most=self.size.value, beat=beat)
             fitting = max(1, int(SHARE * self.size.value * roots / total))
             if roots == 1 or total <= self.size.value:
                 break
-            most = min(roots - 1, fitting)
+            # It stopped in between, so there are more than that.
+            most = min(roots // 2, fitting)
         self._roots = fitting
-        settle(staged)
-        self._propose(roots, last, beat)
+        if total > self.size.value:
+            self._slice(window, where, last, beat)
+        else:
+            settle(staged)
+            self._propose(roots, last)
         return True
 
-    def _propose(self, roots: int, last: str, beat: Beat) -> None:
-        batch = Batch(tuple(self.stage.targets()), roots, last, sliced=False)
-        if not batch.targets:
-            self._place = last
-        elif batch.rows > self.size.value:
-            self._last = last
-            self._slices = Slices(self.stage, beat)
-            self._next_slice(self._slices)
-        else:
+    def _propose(self, roots: int, last: str) -> None:
+        batch = Batch(tuple(self.stage.targets()), roots, last)
+        if batch.targets:
             self.batch = batch
+        else:
+            self._place = last
+
+    def _slice(self, window: Window, where: sql.Composable, last: str, beat: Beat) -> None:
+        """The record that does not fit is found whole: something deep in it may keep all of it."""
+        if self._whole is None or not self._whole.alive:
+            self._whole = Stage(
+                self.task.graph, self.task.due, using=self.task.using, prefix="custody_whole"
+            )
+        self._whole.empty()
+        add_roots(self._whole, window.leaf, where, after=self._place, most=1)
+        close(self._whole, most=None, beat=beat)
+        settle(self._whole)
+        self._last = last
+        self._slices = Slices(self._whole, beat)
+        self._next_slice(self._slices)
 
     def _next_slice(self, slices: Slices) -> None:
-        if slices.select(self.size.value):
-            self.batch = Batch(tuple(self.stage.targets()), 1, self._last, sliced=True)
+        if slices.select(self.stage, self.size.value):
+            self.batch = Batch(tuple(self.stage.targets()), 1, self._last, slices)
         else:
             self._place, self._slices = self._last, None

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from retention.selectors.dependents import Reference
 from retention.selectors.references import refers
-from retention.services.record_stage import C, Stage, stage
+from retention.services.record_stage import C, Stage
 
 
 def settle(staged: Stage) -> int:
@@ -20,18 +20,18 @@ def settle(staged: Stage) -> int:
     if not _any_kept(staged):
         return 0
     _keep_upwards(staged)
-    kept = sql.SQL("SELECT count(*) FROM {} WHERE {root} AND {kept}").format(stage(0), **C)
+    kept = sql.SQL("SELECT count(*) FROM {} WHERE {root} AND {kept}").format(staged.name(0), **C)
     roots: int = staged.ask(kept)[0][0]
     _go_downwards(staged)
-    for number in range(len(staged.graph.tables)):
-        staged.run(sql.SQL("DELETE FROM {} WHERE NOT {goes}").format(stage(number), **C))
+    for number in staged.numbers:
+        staged.run(sql.SQL("DELETE FROM {} WHERE NOT {goes}").format(staged.name(number), **C))
     return roots
 
 
 def _any_kept(staged: Stage) -> bool:
     parts = [
-        sql.SQL("EXISTS (SELECT FROM {} WHERE {kept})").format(stage(number), **C)
-        for number in range(len(staged.graph.tables))
+        sql.SQL("EXISTS (SELECT FROM {} WHERE {kept})").format(staged.name(number), **C)
+        for number in staged.numbers
     ]
     return bool(staged.ask(sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(parts)))[0][0])
 
@@ -48,16 +48,18 @@ def _spread(staged: Stage, each: Reference) -> sql.Composable:
         "UPDATE {parents} p SET {kept} = true FROM {children} c"
         " WHERE c.{kept} AND NOT p.{kept} AND {refers}"
     ).format(
-        parents=stage(each.parent),
-        children=stage(each.child),
+        parents=staged.name(each.parent),
+        children=staged.name(each.child),
         refers=_refers(staged, each),
         **C,
     )
 
 
 def _go_downwards(staged: Stage) -> None:
-    for number in range(len(staged.graph.tables)):
-        goes = sql.SQL("UPDATE {} SET {goes} = ({root} AND NOT {kept})").format(stage(number), **C)
+    for number in staged.numbers:
+        goes = sql.SQL("UPDATE {} SET {goes} = ({root} AND NOT {kept})").format(
+            staged.name(number), **C
+        )
         staged.run(goes)
     while sum([staged.run(_take_along(staged, each)) for each in staged.graph.along]):
         pass
@@ -69,8 +71,8 @@ def _take_along(staged: Stage, each: Reference) -> sql.Composable:
         "UPDATE {children} c SET {goes} = true FROM {parents} p"
         " WHERE p.{goes} AND NOT c.{goes} AND {refers}"
     ).format(
-        parents=stage(each.parent),
-        children=stage(each.child),
+        parents=staged.name(each.parent),
+        children=staged.name(each.child),
         refers=_refers(staged, each),
         **C,
     )

@@ -8,189 +8,169 @@ from collections.abc import Callable, Sequence
 
 from psycopg import sql
 
-from retention.selectors.references import refers
-from retention.services.record_stage import C, Stage, stage
+from retention.services.record_ranks import rank_rows
+from retention.services.record_stage import C, Stage
 
-CHAIN = sql.SQL("pg_temp.custody_records_chain")
+_CHAIN = sql.SQL("pg_temp.custody_records_chain")
 """The rows above a slice, up to its root: while these are as they were, the slice belongs there."""
+_BEGINNING = (-1, -1, 0)
+_LAST = 2**63 - 1
 
 
 class Slices:
-    """The one record in the stage, and what is left of it."""
+    """The one record in a stage of its own, and how much of it has gone."""
 
-    def __init__(self, staged: Stage, beat: Callable[[], None]) -> None:
-        self._staged, self._beat = staged, beat
-        staged.run(sql.SQL("DROP TABLE IF EXISTS {}").format(CHAIN))
-        staged.run(
+    def __init__(self, whole: Stage, beat: Callable[[], None]) -> None:
+        self._whole, self._beat = whole, beat
+        self._component = 0
+        self._gone = self._going = _BEGINNING
+        """Rank, number and id of the last row of its component that is gone, or goes now."""
+        self._circle = [rank_rows(whole, each, beat) for each in whole.graph.components]
+        for number in whole.numbers:
+            whole.run(sql.SQL("DROP INDEX IF EXISTS {}").format(self._index(number)))
+            whole.run(
+                sql.SQL("CREATE INDEX {} ON {stage} ({rank}, {id})").format(
+                    sql.Identifier(f"custody_whole_rank_{number}"), stage=whole.name(number), **C
+                )
+            )
+        whole.analyze()
+        whole.run(sql.SQL("DROP TABLE IF EXISTS {}").format(_CHAIN))
+        whole.run(
             sql.SQL(
                 "CREATE TEMPORARY TABLE {} (number pg_catalog.int4, id pg_catalog.int8,"
                 " round pg_catalog.int4, PRIMARY KEY (number, id))"
-            ).format(CHAIN)
+            ).format(_CHAIN)
         )
-        for component in staged.graph.components:
-            self._rank(component)
 
-    def select(self, size: int) -> bool:
-        """Marks the next rows that are to go, about `size` of them; False when none are left."""
-        staged = self._staged
-        for component in staged.graph.components:
-            if any(staged.count(number) for number in component):
-                self._mark(component, size)
-                self._chain()
+    def _index(self, number: int) -> sql.Composable:
+        return sql.SQL("pg_temp.{}").format(sql.Identifier(f"custody_whole_rank_{number}"))
+
+    def select(self, staged: Stage, size: int) -> bool:
+        """Stages the next rows that are to go, about `size` of them; False when none are left."""
+        components = self._whole.graph.components
+        while self._component < len(components):
+            staged.empty()
+            staged.files = self._whole.files
+            if self._copy(staged, components[self._component], size):
+                self._chain(staged)
                 return True
+            self._component += 1
+            self._gone = _BEGINNING
         return False
 
-    # The order.
+    def went(self) -> None:
+        """The rows that were selected are deleted."""
+        self._gone = self._going
 
-    def _rank(self, component: Sequence[int]) -> None:
-        """Rows of rank 0 are referred to by none of their component, those of 1 by rows of 0 ..."""
-        staged = self._staged
+    def _copy(self, staged: Stage, component: Sequence[int], size: int) -> int:
+        """Those that refer to each other in a circle come last, and are not parted."""
+        circle = self._circle[self._component]
+        upto = self._end(component, size, circle)
+        if upto is None:
+            return 0
+        copied = 0
         for number in component:
-            staged.run(sql.SQL("UPDATE {} SET {rank} = 0").format(stage(number), **C))
-        if not self._edges(component):
-            return
-        if len(component) == 1 and self._levels_tell(component[0]):
-            staged.run(
+            copied += staged.run(
                 sql.SQL(
-                    "UPDATE {stage} SET {rank} = (SELECT max({level}) FROM {stage}) - {level}"
-                ).format(stage=stage(component[0]), **C)
+                    "INSERT INTO {stage} OVERRIDING SYSTEM VALUE SELECT * FROM {whole}"
+                    " WHERE ({rank}, {id}) > ({after}) AND ({rank}, {id}) <= ({upto})"
+                ).format(
+                    stage=staged.name(number),
+                    whole=self._whole.name(number),
+                    after=_bound(self._gone, number),
+                    upto=_bound(upto, number),
+                    **C,
+                )
             )
-            return
-        for number in component:
-            staged.run(sql.SQL("UPDATE {} SET {rank} = NULL").format(stage(number), **C))
-        rank = 0
-        while self._peel(component, rank):
-            self._beat()
-            rank += 1
-        # What is left refers to each other in a circle, or is referred to from one: all at once.
-        for number in component:
-            staged.run(
-                sql.SQL("UPDATE {} SET {rank} = -1 WHERE {rank} IS NULL").format(stage(number), **C)
-            )
+        self._going = upto
+        return copied
 
-    def _edges(self, component: Sequence[int]) -> list[tuple[int, int, sql.Composable]]:
-        """Child, parent, and when a row `c` of the one refers to a row `p` of the other."""
-        return [
-            (
-                each.child,
-                each.parent,
-                refers(each.key, self._staged.graph.tables[each.parent], child="c", referred="p"),
-            )
-            for each in self._staged.graph.references
-            if each.child is not None
-            and each.inside
-            and {each.child, each.parent} <= set(component)
-        ]
-
-    def _levels_tell(self, number: int) -> bool:
-        """Every row lies deeper than all that it refers to: so it is in a tree."""
-        for _, _, refer in self._edges([number]):
-            query = sql.SQL(
-                "SELECT EXISTS (SELECT FROM {stage} c JOIN {stage} p ON {refer}"
-                " WHERE c.{level} <= p.{level})"
-            ).format(stage=stage(number), refer=refer, **C)
-            if self._staged.ask(query)[0][0]:
-                return False
-        return True
-
-    def _peel(self, component: Sequence[int], rank: int) -> int:
-        edges = self._edges(component)
-        return sum(self._peel_one(number, edges, rank) for number in component)
-
-    def _peel_one(
-        self, number: int, edges: list[tuple[int, int, sql.Composable]], rank: int
-    ) -> int:
-        free = [
+    def _end(
+        self, component: Sequence[int], size: int, circle: int | None
+    ) -> tuple[int, int, int] | None:
+        """The last row of the slice."""
+        following = sql.SQL(" UNION ALL ").join(
             sql.SQL(
-                "NOT EXISTS (SELECT FROM {children} c WHERE {refer}"
-                " AND (c.{rank} IS NULL OR c.{rank} = {now_rank}){other})"
+                "(SELECT {rank} AS rank, {number} AS number, {id} AS id FROM {whole}"
+                " WHERE ({rank}, {id}) > ({after}) AND {rank} < {circle}"
+                " ORDER BY {rank}, {id} LIMIT {size})"
             ).format(
-                children=stage(child),
-                refer=refer,
-                now_rank=sql.Literal(rank),
-                # A row that refers to itself is in nobody's way.
-                other=sql.SQL(" AND c.{id} <> p.{id}").format(**C)
-                if child == number
-                else sql.SQL(""),
+                number=sql.Literal(number),
+                whole=self._whole.name(number),
+                after=_bound(self._gone, number),
+                circle=sql.Literal(_LAST if circle is None else circle),
+                size=sql.Literal(size),
                 **C,
-            )
-            for child, parent, refer in edges
-            if parent == number
-        ]
-        return self._staged.run(
-            sql.SQL("UPDATE {stage} p SET {rank} = {now_rank} WHERE {where}").format(
-                stage=stage(number),
-                now_rank=sql.Literal(rank),
-                where=sql.SQL(" AND ").join([sql.SQL("p.{rank} IS NULL").format(**C), *free]),
-                **C,
-            )
-        )
-
-    # One slice.
-
-    def _mark(self, component: Sequence[int], size: int) -> None:
-        staged = self._staged
-        for number in range(len(staged.graph.tables)):
-            staged.run(
-                sql.SQL("UPDATE {} SET {now} = false WHERE {now}").format(stage(number), **C)
-            )
-        rows = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {number} AS number, {id} AS id, {rank} AS rank FROM {stage}").format(
-                number=sql.Literal(number), stage=stage(number), **C
             )
             for number in component
         )
-        if len(component) == 1 and not self._edges(component):
-            first = sql.SQL("SELECT number, id FROM ({rows}) r ORDER BY id LIMIT {size}")
-        else:
-            # Those in circles come last, and are not parted.
-            first = sql.SQL(
-                "SELECT number, id FROM (SELECT number, id, rank, row_number() OVER ("
-                "ORDER BY rank < 0, rank, id) AS place FROM ({rows}) r) r"
-                " WHERE (rank >= 0 AND place <= {size}) OR (rank < 0 AND NOT EXISTS ("
-                "SELECT FROM ({rows}) o WHERE o.rank >= 0))"
-            )
-        chosen = first.format(rows=rows, size=sql.Literal(size))
-        for number in component:
-            staged.run(
-                sql.SQL(
-                    "UPDATE {stage} s SET {now} = true FROM ({chosen}) f"
-                    " WHERE f.number = {number} AND f.id = s.{id}"
-                ).format(stage=stage(number), chosen=chosen, number=sql.Literal(number), **C)
-            )
+        found = self._whole.ask(
+            sql.SQL(
+                "SELECT rank, number, id FROM (SELECT * FROM ({following}) f"
+                " ORDER BY rank, number, id LIMIT {size}) f"
+                " ORDER BY rank DESC, number DESC, id DESC LIMIT 1"
+            ).format(following=following, size=sql.Literal(size))
+        )
+        if found:
+            rank, number, id_ = found[0]
+            return rank, number, id_
+        return None if circle is None else (circle + 1, -1, 0)
 
-    def _chain(self) -> None:
-        staged = self._staged
-        staged.run(sql.SQL("TRUNCATE {}").format(CHAIN))
-        numbers = range(len(staged.graph.tables))
+    # What is above.
+
+    def above(self, number: int) -> sql.Composable:
+        """The rows of this table that are above the slice, and do not go with it."""
+        return sql.SQL(
+            "SELECT s.* FROM {chain} f JOIN {whole} s ON s.{id} = f.id WHERE f.number = {number}"
+        ).format(chain=_CHAIN, whole=self._whole.name(number), number=sql.Literal(number), **C)
+
+    def _chain(self, staged: Stage) -> None:
+        whole = self._whole
+        whole.run(sql.SQL("TRUNCATE {}").format(_CHAIN))
         found = sum(
-            staged.run(
+            whole.run(
                 sql.SQL(
                     "INSERT INTO {chain} SELECT DISTINCT {by}, {via}, 0 FROM {stage}"
-                    " WHERE {now} AND {by} IS NOT NULL ON CONFLICT DO NOTHING"
-                ).format(chain=CHAIN, stage=stage(number), **C)
+                    " WHERE {by} IS NOT NULL ON CONFLICT DO NOTHING"
+                ).format(chain=_CHAIN, stage=staged.name(number), **C)
             )
-            for number in numbers
+            for number in whole.numbers
         )
         length = 0
         while found:
             self._beat()
-            found = sum(
-                staged.run(
-                    sql.SQL(
-                        "INSERT INTO {chain} SELECT DISTINCT s.{by}, s.{via}, {next} FROM {chain} f"
-                        " JOIN {stage} s ON s.{id} = f.id"
-                        " WHERE f.number = {number} AND f.round = {length} AND s.{by} IS NOT NULL"
-                        " ON CONFLICT DO NOTHING"
-                    ).format(
-                        chain=CHAIN,
-                        stage=stage(number),
-                        next=sql.Literal(length + 1),
-                        number=sql.Literal(number),
-                        length=sql.Literal(length),
-                        **C,
-                    )
-                )
-                for number in numbers
-            )
+            found = sum(whole.run(self._climb(number, length)) for number in whole.numbers)
             length += 1
+        for number in whole.numbers:
+            whole.run(
+                sql.SQL(
+                    "DELETE FROM {chain} f USING {stage} s WHERE f.number = {number}"
+                    " AND f.id = s.{id}"
+                ).format(chain=_CHAIN, stage=staged.name(number), number=sql.Literal(number), **C)
+            )
+
+    def _climb(self, number: int, length: int) -> sql.Composable:
+        return sql.SQL(
+            "INSERT INTO {chain} SELECT DISTINCT s.{by}, s.{via}, {higher}::pg_catalog.int4"
+            " FROM {chain} f JOIN {whole} s ON s.{id} = f.id"
+            " WHERE f.number = {number} AND f.round = {length} AND s.{by} IS NOT NULL"
+            " ON CONFLICT DO NOTHING"
+        ).format(
+            chain=_CHAIN,
+            whole=self._whole.name(number),
+            higher=sql.Literal(length + 1),
+            number=sql.Literal(number),
+            length=sql.Literal(length),
+            **C,
+        )
+
+
+def _bound(place: tuple[int, int, int], number: int) -> sql.Composable:
+    """The place (rank, number, id) among the rows of one table, as rank and id: its index has both.
+
+    Rows of one rank go in the order of their tables.
+    """
+    rank, at, id_ = place
+    if number != at:
+        id_ = 0 if number > at else _LAST
+    return sql.SQL("{}, {}").format(sql.Literal(rank), sql.Literal(id_))

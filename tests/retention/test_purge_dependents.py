@@ -28,7 +28,7 @@ OLD = "timestamptz '2015-01-01' + n * interval '1 hour'"
 
 @pytest.fixture
 def orders(governed: str, execute: Execute) -> tuple[str, ...]:
-    """Orders 1 to 60 are due, 61 to 80 are not; each has three lines, each line two picks."""
+    """Orders 1 to 12 are due, 13 to 16 are not; each has three lines, each line two picks."""
     execute("CREATE TABLE app.orders (id int PRIMARY KEY, created_at timestamptz, note text)")
     execute(
         "CREATE TABLE app.lines (id int PRIMARY KEY,"
@@ -36,11 +36,11 @@ def orders(governed: str, execute: Execute) -> tuple[str, ...]:
     )
     execute("CREATE TABLE app.picks (line int REFERENCES app.lines ON DELETE SET NULL, note text)")
     execute(
-        f"INSERT INTO app.orders SELECT n, CASE WHEN n <= 60 THEN {OLD} ELSE now() END, 'o' || n"
-        " FROM generate_series(1, 80) n"
+        f"INSERT INTO app.orders SELECT n, CASE WHEN n <= 12 THEN {OLD} ELSE now() END, 'o' || n"
+        " FROM generate_series(1, 16) n"
     )
-    execute("INSERT INTO app.lines SELECT n, 1 + n % 80, 'l' || n FROM generate_series(1, 240) n")
-    execute("INSERT INTO app.picks SELECT 1 + n % 240, 'p' || n FROM generate_series(1, 480) n")
+    execute("INSERT INTO app.lines SELECT n, 1 + n % 16, 'l' || n FROM generate_series(1, 48) n")
+    execute("INSERT INTO app.picks SELECT 1 + n % 48, 'p' || n FROM generate_series(1, 96) n")
     execute("CREATE INDEX ON app.lines (ordered)")
     execute("CREATE INDEX ON app.picks (line)")
     return ("orders", "lines", "picks")
@@ -62,14 +62,14 @@ def test_what_belongs_to_a_due_row_goes_with_it_and_nothing_else(
     policy = record_policy("orders", ["lines", "picks"], archive=archive)
     before = state(*orders)
     run = ran(purge_run(policy=policy, requester=person))
-    assert run.done == 60 + 180 + 360
-    assert execute("SELECT min(id), count(*) FROM app.orders") == [(61, 20)]
-    assert execute("SELECT count(*) FROM app.lines") == [(60,)]
-    assert execute("SELECT count(*), count(line) FROM app.picks") == [(120, 120)]
+    assert run.done == 12 + 36 + 72
+    assert execute("SELECT min(id), count(*) FROM app.orders") == [(13, 4)]
+    assert execute("SELECT count(*) FROM app.lines") == [(12,)]
+    assert execute("SELECT count(*), count(line) FROM app.picks") == [(24, 24)]
     tables = [
-        {"table": "app.orders", "rows": 60},
-        {"table": "app.lines", "rows": 180},
-        {"table": "app.picks", "rows": 360},
+        {"table": "app.orders", "rows": 12},
+        {"table": "app.lines", "rows": 36},
+        {"table": "app.picks", "rows": 72},
     ]
     assert run.result["tables"] == tables
     assert Certificate.objects.get().body["body"]["tables"] == tables
@@ -79,7 +79,7 @@ def test_what_belongs_to_a_due_row_goes_with_it_and_nothing_else(
         assert run.result["archive"] == root.name
         assert {each.root for each in others} == {root}
         assert [each.name for each in others] == [f"{root.name}-lines", f"{root.name}-picks"]
-        assert [each.rows for each in (root, *others)] == [60, 180, 360]
+        assert [each.rows for each in (root, *others)] == [12, 36, 72]
 
 
 @pytest.mark.usefixtures("sizes")
@@ -91,12 +91,12 @@ def test_a_held_leaf_keeps_its_record_whole(
     before = state(*orders)
     # Pick 7 is of line 8, which is of order 9.
     run = ran(purge_run(policy=record_policy("orders", ["lines", "picks"]), requester=person))
-    assert execute("SELECT id FROM app.orders WHERE id <= 60") == [(9,)]
+    assert execute("SELECT id FROM app.orders WHERE id <= 12") == [(9,)]
     assert execute("SELECT count(*) FROM app.lines WHERE ordered = 9") == [(3,)]
     assert execute(
         "SELECT count(*) FROM app.picks JOIN app.lines l ON l.id = line WHERE ordered = 9"
     ) == [(6,)]
-    assert run.done == 59 * 10
+    assert run.done == 11 * 10
     assert_all_there(before)
 
 
@@ -108,8 +108,8 @@ def test_what_another_table_refers_to_keeps_its_record_whole(
     execute("INSERT INTO app.claims VALUES (8)")
     before = state(*orders)
     run = ran(purge_run(policy=record_policy("orders", ["lines", "picks"]), requester=person))
-    assert execute("SELECT id FROM app.orders WHERE id <= 60") == [(9,)]
-    assert run.done == 59 * 10
+    assert execute("SELECT id FROM app.orders WHERE id <= 12") == [(9,)]
+    assert run.done == 11 * 10
     assert_all_there(before)
 
 
