@@ -22,7 +22,9 @@ BEGIN
     RETURN v::{type};
   END IF;
   RETURN NULL;
-EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
+EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception
+  -- So it says that NaN is no integer.
+  OR feature_not_supported THEN
   RETURN NULL;
 END
 """

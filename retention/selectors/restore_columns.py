@@ -99,7 +99,7 @@ def restore_columns(
                 f"column {quoted(each.name)} had the type {each.type} and has {column.type} now"
             )
         staged.append(stage)
-        changed = column.type != each.type
+        changed = conversion is not None and column.type != each.type
         taken.append(RestoreColumn(each.name, each.place, column, conversion, labels, changed))
     wrong += _no_longer_generated(layout["generated"], table)
     if wrong:
@@ -168,6 +168,8 @@ def _read(
     plain = found["plain"]
     if column.type == each.type and plain is not None and not (as_asked and each.read_as != plain):
         return StagedColumn(each.name, plain), None
+    if column.type == each.read_as:
+        return StagedColumn(each.name, each.read_as), None
     enum = each.type if found["base_kind"] == "enum" else ""
     return StagedColumn(each.name, each.read_as, enum), each.conversion(column)
 

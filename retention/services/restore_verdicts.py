@@ -157,7 +157,10 @@ def _there(target: RestoreTarget, lines: Lines, key: Match) -> sql.Composable:
 
 
 def _does_not_fit(target: RestoreTarget, lines: Lines, each: RestoreColumn) -> sql.Composable:
-    lost = sql.SQL("{} IS NOT NULL AND {} IS NULL").format(given(each), value(each))
+    # A composite whose fields are all NULL is a value, although IS NULL holds for it.
+    lost = sql.SQL("{} IS DISTINCT FROM NULL AND {} IS NOT DISTINCT FROM NULL").format(
+        given(each), value(each)
+    )
     name = quoted(each.column.name)
     enum = target.staged[each.place].of_enum
     if not enum or each.column.base_kind != "enum":

@@ -45,6 +45,11 @@ class RandomTable:
     def given(self) -> list[RandomColumn]:
         return [column for column in self.columns if not column.extra]
 
+    @property
+    def archived(self) -> list[RandomColumn]:
+        """Those whose values an archive has: what is generated from others is made again."""
+        return [column for column in self.columns if "AS (" not in column.extra]
+
     def make(self) -> list[sql.Composable]:
         """The statements that make and fill it."""
         lines: list[sql.Composable] = [

@@ -18,9 +18,10 @@ from operations.catalogue.identifiers import Identifier
 from operations.runs.states import RunState
 from operations.services.actors import system_user
 from retention.models import Archive, RetentionPolicy
+from retention.selectors.restore_choice import RestoreChoice
 from retention.services.archive_verify import archive_verify
 from retention.services.purge_start import purge_run
-from retention.services.restore_start import archive_restore
+from retention.services.restore_start import ALL, archive_restore
 from tests.retention.round_trip import RandomTable, tables
 from tests.retention.round_trip_types import KINDS, MAKE_TYPES, Kind
 
@@ -93,17 +94,44 @@ def test_every_row_of_every_table_comes_back_exactly(
         if due:
             archive = Archive.objects.get(run=purged.run)
             assert archive_verify(archive=archive).problems == ()
-            _restored(archive, person, restored=due, already_there=0)
+            rescued = _rescued(archive, person, table, execute)
+            one = RestoreChoice(rows=((1, data.draw(st.integers(1, due))),))
+            _restored(archive, person, one, restored=1, already_there=0)
+            _restored(archive, person, restored=due - 1, already_there=1)
         assert rows_of(table, execute) == before
         if due:
             _restored(archive, person, restored=0, already_there=due)
             assert rows_of(table, execute) == before
+            assert texts_of(table, table.sql, execute) == rescued
     finally:
         execute(sql.SQL("DROP SCHEMA {} CASCADE").format(Identifier(table.schema)))
 
 
-def _restored(archive: Archive, person: User, **counts: int) -> None:
-    run = archive_restore(archive=archive, requester=person)
+def texts_of(
+    table: RandomTable, name: sql.Composable, execute: Execute
+) -> Counter[tuple[Any, ...]]:
+    """The archived columns of its expired rows, each as text."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{}::text").format(Identifier("t", column.name)) for column in table.archived
+    )
+    query = sql.SQL("SELECT {} FROM {} t WHERE {} < '2010-01-01'")
+    return Counter(execute(query.format(columns, name, Identifier("t", table.age))))
+
+
+def _rescued(
+    archive: Archive, person: User, table: RandomTable, execute: Execute
+) -> Counter[tuple[Any, ...]]:
+    """What is found in another schema after the archive was restored into that."""
+    choice = RestoreChoice(into_schema="rescue")
+    try:
+        _restored(archive, person, choice, restored=archive.rows, already_there=0)
+        return texts_of(table, Identifier("rescue", table.name), execute)
+    finally:
+        execute("DROP SCHEMA IF EXISTS rescue CASCADE")
+
+
+def _restored(archive: Archive, person: User, choice: RestoreChoice = ALL, **counts: int) -> None:
+    run = archive_restore(archive=archive, choice=choice, requester=person)
     assert run.current is RunState.SUCCEEDED, run.error
     assert run.result == {
         **counts,

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
+from pyrage import x25519
+from pytest_django import Settings
 
 from operations.batches.walk import Walk
 from retention.models import Archive
 from retention.services import archive_rows, purge, purge_plan
+from retention.services.hold_place import ScopeAsked, hold_place
 
 from .archiving import OLD, archive_of, command, said
 
@@ -184,3 +188,27 @@ def test_what_is_not_understood_is_refused(
 ) -> None:
     code, document = command("archive_search", *arguments, **options)
     assert (code, problem in document["error"]["message"]) == (2, True), document
+
+
+def test_an_encrypted_archive_is_searched_restored_and_asked_by_holds_with_its_key_only(
+    execute: Execute, settings: Settings, tmp_path: Path, person: User
+) -> None:
+    key = x25519.Identity.generate()
+    settings.CUSTODY_ARCHIVE_RECIPIENTS = [str(key.to_public())]
+    make_people(execute)
+    archive = archive_of("people", archive_days=30)
+    Archive.objects.update(expires_at=archive.created_at)
+    for name in ("archive_search", "archive_restore"):
+        code, document = command(name, archive.name, where="id = 7")
+        assert (code, document["error"]["kind"]) == (3, "IdentityNeeded")
+    scope = ScopeAsked("app.people", rows=["999"], missing_ok=True)
+    hold_place(case_id="1", reason="a lawsuit", scopes=[scope], placed_by=person)
+    code, document = command("archive_expire", dry_run=True)
+    assert "its rows cannot be asked" in document["kept"][0]["why"]
+    identity = tmp_path / "identity.txt"
+    identity.write_text(f"{key}\n")
+    identity.chmod(0o600)
+    settings.CUSTODY_ARCHIVE_IDENTITY = str(identity)
+    assert found(archive, "email = 'p7@example.org'") == [7]
+    assert command("archive_restore", archive.name, where="id = 7")[1]["restored"] == 1
+    assert command("archive_expire", dry_run=True)[1]["kept"] == []

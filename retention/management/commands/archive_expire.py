@@ -21,6 +21,8 @@ from retention.services.archive_expire_start import (
     expiry_rehearse,
 )
 
+_NONE = "No archive is past its term."
+
 
 class Command(CustodyCommand):
     help = (
@@ -74,7 +76,7 @@ def _rehearsed(found: list[Due]) -> Result:
     headers = ("would be destroyed", "rows", "size", "term was over")
     text: list[Any] = [text_table(*headers, rows=rows, right=frozenset({1, 2}))] if rows else []
     text += _kept_text(kept)
-    return Result(document, [*text, _none(text), "Nothing was changed."])
+    return Result(document, [*(text or [_NONE]), "Nothing was changed."])
 
 
 def _result(answers: list[ExpiryAnswer]) -> Result:
@@ -101,7 +103,7 @@ def _result(answers: list[ExpiryAnswer]) -> Result:
         text += [line, *[f"  {name} is destroyed." for name in run.result.get("archives", ())]]
     text += [f"  {each['archive']} {each['why']}" for each in late] + _kept_text(kept)
     text += [f"{each['policy']}: {each['why']}" for each in refused]
-    text = text or [_none([])]
+    text = text or [_NONE]
     if any(run.current in (RunState.FAILED, RunState.CANCELLED) for run in runs):
         return Result(document, text, 1, "A run failed: see above, and manage.py run_show RUN.")
     if refused:
@@ -116,10 +118,6 @@ def _kept_json(kept: list[tuple[Archive, str]]) -> list[dict[str, str]]:
 
 def _kept_text(kept: list[tuple[Archive, str]]) -> list[str]:
     return [f"  {archive.name} {why}" for archive, why in kept]
-
-
-def _none(text: list[Any]) -> str:
-    return "" if text else "No archive is past its term."
 
 
 def _until(archive: Archive) -> str:
