@@ -5,6 +5,8 @@ Floor without archive: one DELETE statement. Floor with archive: COPY to a zstd 
 one DELETE, in one transaction. Both hold every row locked from beginning to end; the purge does
 not, and counts, plans, reads its archive back and signs a certificate within the time shown.
 
+The cases on events by months drop ten expired partitions. Their floor: DETACH, COPY to zstd, DROP.
+
     python benchmarks/purge.py                  the table, on an embedded server of its own
     python benchmarks/purge.py --json           a list of {case, seconds, ratio, peak_mib, ...}
     python benchmarks/purge.py --scale 0.1      a tenth of the rows
@@ -34,13 +36,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import purge_policies
-from benchmarks.purge_cases import CASES
+from benchmarks import purge_partitions, purge_policies
+from benchmarks.purge_cases import CASES, PARTITIONED
 from benchmarks.purge_events import Databases, LongestLock
 
 ROWS = 2_000_000
 DELETE, COPY = "one DELETE", "COPY to zstd, then one DELETE"
-FLOORS = {DELETE: DELETE, COPY: COPY, "purge with archive": COPY}
+FLOORS = {
+    DELETE: DELETE,
+    COPY: COPY,
+    "purge with archive": COPY,
+    purge_partitions.FLOOR: purge_partitions.FLOOR,
+    purge_partitions.CASE: purge_partitions.FLOOR,
+}
 """The floor of a case; one DELETE where none is named."""
 
 
@@ -113,18 +121,29 @@ def _rounds(
 ) -> list[dict[str, object]]:
     rows = int(ROWS * options.scale)
     indexed = {"no": [False], "yes": [True], "both": [False, True]}[options.index]
-    for index in indexed:
+    for index in indexed if set(cases) - set(PARTITIONED) else ():
         _say(f"loading {rows:,} events{_suffix(index)} ...")
         databases.template(
             _template(index), rows=rows, index=index, environment=_environment(folder)
         )
+    planned = [(case, index) for index in indexed for case in cases if case not in PARTITIONED]
+    if by_months := [(case, False) for case in cases if case in PARTITIONED]:
+        planned += by_months
+        _say(f"loading {rows:,} events by months ...")
+        databases.template(
+            "months",
+            rows=rows,
+            index=False,
+            environment=_environment(folder),
+            more=purge_partitions.MAKE_TABLE,
+        )
     measured: dict[tuple[str, bool], list[Measured]] = defaultdict(list)
     for turn in range(options.rounds):
-        for index in indexed:
-            for case in cases:
-                found = _run(databases, folder, case, _template(index), rows // 2)
-                measured[case, index].append(found)
-                _say(f"round {turn + 1}: {case}{_suffix(index)}: {found.seconds:.2f} s")
+        for case, index in planned:
+            template = "months" if case in PARTITIONED else _template(index)
+            found = _run(databases, folder, case, template, rows // 2)
+            measured[case, index].append(found)
+            _say(f"round {turn + 1}: {case}{_suffix(index)}: {found.seconds:.2f} s")
     return [_row(key, measured) for key in measured]
 
 

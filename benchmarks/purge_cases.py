@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import psycopg
 import zstandard
 
+from benchmarks import purge_partitions
+
 TABLE = "bench.events"
 KEEP_DAYS = 365
 CHUNK = 10_000
@@ -99,14 +101,18 @@ def purge_with_archive(_: Path) -> tuple[float, int]:
     return _purge(archive=True)
 
 
-def _purge(*, archive: bool) -> tuple[float, int]:
+def purge_of_partitions(_: Path) -> tuple[float, int]:
+    return _purge(purge_partitions.TABLE, archive=True)
+
+
+def _purge(table: str = "events", *, archive: bool) -> tuple[float, int]:
     """All of it: counting, planning, every batch, reading the parts back, the certificate.
 
     By a worker that is up: it has purged a small table before.
     """
     _django()
     _purge_one("first", archive=archive)
-    return _purge_one("events", archive=archive)
+    return _purge_one(table, archive=archive)
 
 
 def _purge_one(table: str, *, archive: bool) -> tuple[float, int]:
@@ -138,7 +144,11 @@ CASES: dict[str, Case] = {
     "purge with archive": purge_with_archive,
     "SKIP LOCKED loop of 10,000": skip_locked_loop,
     "QuerySet.delete() by 1,000": orm_loop,
+    purge_partitions.FLOOR: purge_partitions.detach_copy_drop,
+    purge_partitions.CASE: purge_of_partitions,
 }
+PARTITIONED = (purge_partitions.FLOOR, purge_partitions.CASE)
+"""Cases on the events by months."""
 
 
 def _cutoff() -> datetime:

@@ -17,8 +17,9 @@ def planned_partitions(plan: dict[str, Any]) -> list[Fact]:
     facts = []
     if whole := plan.get("partitions_dropped"):
         label = "Partitions that are dropped whole"
-        lines = [(each["table"], _amount(each)) for each in whole]
-        facts.append(Fact(label, _lines(lines), plan.get("partitions_afterwards", "")))
+        facts.append(
+            Fact(label, _folded(whole, opened=True), plan.get("partitions_afterwards", ""))
+        )
     if left := plan.get("partitions_by_batches"):
         lines = [(each["table"], each["why"]) for each in left]
         facts.append(Fact("Expired, and purged by batches", _lines(lines)))
@@ -29,8 +30,7 @@ def returned_space(result: dict[str, Any]) -> list[Fact]:
     """Room that is the operating system's again, apart from room inside the table."""
     facts = []
     if dropped := result.get("partitions_dropped"):
-        lines = [(each["table"], _amount(each)) for each in dropped]
-        facts.append(Fact("Partitions dropped", _lines(lines)))
+        facts.append(Fact("Partitions dropped", _folded(dropped, opened=False)))
     space = result.get("space") or {}
     if space.get("returned_bytes"):
         returned = size(space["returned_bytes"])
@@ -50,14 +50,27 @@ def _amount(each: dict[str, Any]) -> str:
     return f"{rows} rows, {size(each['bytes'])}"
 
 
+def _folded(parts: list[dict[str, Any]], *, opened: bool) -> SafeString:
+    """Their sum; unfolded, each of them."""
+    known = [each["rows"] for each in parts if each["rows"] is not None]
+    total = {**parts[0], "rows": sum(known), "bytes": sum(each["bytes"] for each in parts)}
+    return format_html(
+        "<details{}><summary>{} partition{}, {}</summary>{}</details>",
+        SafeString(" open") if opened else "",
+        number(len(parts)),
+        "" if len(parts) == 1 else "s",
+        _amount(total),
+        _lines([(each["table"], _amount(each)) for each in parts]),
+    )
+
+
 def _lines(lines: list[tuple[str, str]]) -> SafeString:
+    """Tables, and beneath each what there is to say."""
     more = len(lines) - _SHOWN
     return format_html(
         "{}{}",
         format_html_join(
-            SafeString("<br>"),
-            "<code>{}</code>: {}",
-            [(table, what) for table, what in lines[:_SHOWN]],
+            "", '<div class="c-lines"><code>{}</code><small>{}</small></div>', lines[:_SHOWN]
         ),
-        format_html("<br>and {} more", more) if more > 0 else "",
+        format_html("<small>and {} more</small>", number(more)) if more > 0 else "",
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db import connections
+
 from operations.catalogue.types import TableName
 from retention.selectors.queries import rows
 
@@ -21,10 +23,17 @@ class TableSpace:
     """Bytes on disk with indexes and TOAST."""
     autovacuum: bool
     """It runs, and is not switched off for any of the leaves."""
-    threshold: float
-    """Dead rows from which it comes by itself; the sum of the leaves."""
-    dead: int
-    """Dead rows as PostgreSQL has counted them so far: it lags by seconds."""
+    comes: bool
+    """On at least one leaf there are dead rows enough for it to come by itself."""
+
+
+def dead_rows_count(*, using: str) -> None:
+    """What this session deleted is in PostgreSQL's statistics at once, not within seconds.
+
+    Outside a transaction.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
 
 
 def table_space(leaves: Sequence[TableName], *, using: str) -> TableSpace:

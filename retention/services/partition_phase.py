@@ -24,6 +24,7 @@ from operations.catalogue.types import TableName
 from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.kinds import Beat, Throttle
+from operations.runs.states import RunState
 from operations.selectors.runs import run_get
 from retention.selectors.partition_standing import (
     Standing,
@@ -54,6 +55,8 @@ PENDING_SECONDS = 600.0
 """For which a detaching that cannot be taken back any more is waited for."""
 LOOK_SECONDS = 0.3
 """Between two looks at who uses a table: who is in both has a long transaction."""
+FRESH_SECONDS = 5.0
+"""For which a look at all partitions, and at what stands in their way, serves."""
 COUNTED_PAGES = 16_384
 """A partition of so many pages is counted in the step that drops it, a larger one before."""
 PAGES = (4_096, 1, 131_072)
@@ -83,6 +86,8 @@ class PartitionsPhase(PurgePhase):
         self._refusal = ""
         self._waits_for = ""
         self._content: tuple[list[list[Any]], Content] | None = None
+        self._now: dict[int, Unit] = {}
+        self._looked = -FRESH_SECONDS
         self._discard: list[str] = []
         self._notes: list[str] = []
         self._doing: Literal["", "asking", "counting"] = ""
@@ -97,7 +102,8 @@ class PartitionsPhase(PurgePhase):
     def prepare(self, cursor: dict[str, Any], beat: Beat) -> None:
         run = run_get(self.task.run.pk)
         state = PartitionState.of(run.cursor)
-        if run.fence != self.task.run.fence or state.at >= len(self.units):
+        ours = run.fence == self.task.run.fence and run.current is RunState.RUNNING
+        if not ours or state.at >= len(self.units):
             return
         unit = self.units[state.at]
         here = standing(unit, using=self.task.using)
@@ -187,8 +193,7 @@ class PartitionsPhase(PurgePhase):
         return 0
 
     def _begin(self, at: _Move) -> None:
-        now = {each.oid: each for each in partition_units(self.task.due, using=self.task.using)}
-        found = now.get(at.unit.oid)
+        found = self._units_now().get(at.unit.oid)
         if found is None or (found.begin, found.end) != (at.unit.begin, at.unit.end):
             self._leave(at, "it is not the partition that was planned for")
         elif why := found.obstacle or self._held(at):
@@ -197,6 +202,13 @@ class PartitionsPhase(PurgePhase):
             self._refusal = self._waits_for = ""
             at.state.stage, at.state.since = "detaching", time.time()
             at.state.checks = list(at.here.checks)
+
+    def _units_now(self) -> dict[int, Unit]:
+        """All of them at a time: what stands in the way since then, PostgreSQL refuses itself."""
+        if time.monotonic() - self._looked > FRESH_SECONDS:
+            now = partition_units(self.task.due, using=self.task.using)
+            self._now, self._looked = {each.oid: each for each in now}, time.monotonic()
+        return self._now
 
     def _held(self, at: _Move) -> str:
         if self._too_large:

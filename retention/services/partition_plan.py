@@ -8,7 +8,9 @@ from typing import Any
 from django.db import OperationalError, transaction
 from psycopg import errors
 
+from operations import vetoes
 from operations.session import set_local
+from retention.presenting import bytes_text
 from retention.selectors.due import DueRows
 from retention.selectors.partition_standing import standing
 from retention.selectors.partition_units import Unit, partition_units
@@ -19,6 +21,7 @@ MOST_REASONS = 5
 """That a look at terms tells; the plan of a run tells all."""
 CHECK_SECONDS = 5
 """For which the rows of one partition are searched for a protected one."""
+FACTS = ("partitions_dropped", "partitions_by_batches", "partitions_afterwards")
 AFTERWARDS = (
     "Once they are dropped, inserting a row of their time fails: there is no partition for it."
 )
@@ -34,7 +37,9 @@ class PartitionPlan:
 
 def partition_plan(rows: DueRows, *, using: str) -> PartitionPlan:
     """Looks at every partition that has expired as a whole. Changes nothing."""
-    units = [_asked(unit, rows, using) for unit in partition_units(rows, using=using)]
+    units = partition_units(rows, using=using)
+    if vetoes.protections(rows.table, using=using):
+        units = [_asked(unit, rows, using) for unit in units]
     whole = [unit for unit in units if not unit.obstacle]
     parameters = {KEY: [unit.to_json() for unit in whole]}
     if not units:
@@ -67,8 +72,9 @@ def partition_notes(rows: DueRows, *, using: str) -> list[str]:
         names = str(whole[0].table) + (f" to {whole[-1].table}" if len(whole) > 1 else "")
         plural = "s have" if len(whole) > 1 else " has"
         notes.append(
-            f"{len(whole):,} partition{plural} expired as a whole ({names}) and would be dropped "
-            f"unless a hold is on a row. {AFTERWARDS}"
+            f"{len(whole):,} partition{plural} expired as a whole ({names}) and would be dropped, "
+            f"which returns {bytes_text(sum(unit.bytes for unit in whole))} to the system; not one "
+            f"with a row that is held. {AFTERWARDS}"
         )
     reasons: dict[str, list[str]] = {}
     for unit in units:
@@ -78,6 +84,19 @@ def partition_notes(rows: DueRows, *, using: str) -> list[str]:
         names = ", ".join(tables[:3]) + (f" and {len(tables) - 3:,} more" if tables[3:] else "")
         notes.append(f"Expired as a whole, and purged by batches all the same: {names} ({why}).")
     return notes
+
+
+def partition_lines(plan: dict[str, Any]) -> list[str]:
+    """The facts of a plan as lines for whoever decides at a terminal."""
+    whole, left = plan.get("partitions_dropped", []), plan.get("partitions_by_batches", [])
+    lines = []
+    for each in whole:
+        rows = "rows unknown" if each["rows"] is None else f"about {each['rows']:,} rows"
+        lines.append(f"dropped whole: {each['table']}, {rows}, until {each['until']}")
+    if whole:
+        lines.append(plan["partitions_afterwards"])
+    lines += [f"expired, by batches: {each['table']}: {each['why']}" for each in left]
+    return lines
 
 
 def _asked(unit: Unit, rows: DueRows, using: str) -> Unit:

@@ -38,8 +38,10 @@ from operations.runs.kinds import (
 from operations.selectors.runs import run_get
 from operations.storage import storage
 from retention.models import RetentionPolicy
+from retention.selectors.table_space import dead_rows_count
 from retention.services.partition_back import partition_release
 from retention.services.partition_phase import PartitionsPhase
+from retention.services.partition_plan import FACTS, partition_lines
 from retention.services.partition_state import planned_units, waiting_files
 from retention.services.purge_close import purge_close, verify_parts
 from retention.services.purge_plan import purge_plan
@@ -94,6 +96,11 @@ class Purge(RunKind):
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
         policy = RetentionPolicy.objects.get(pk=parameters["policy"])
         return purge_plan(policy=policy, now=timezone.now(), using=using)
+
+    @classmethod
+    def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
+        others = {name: value for name, value in plan.items() if name not in FACTS}
+        return [*super().plan_lines(others), *partition_lines(plan)]
 
     def open(self, run: Run) -> None:
         self.task.reap(storage(), waiting=waiting_files(run.cursor))
@@ -163,6 +170,7 @@ class Purge(RunKind):
         return self.phase.throttle() or self.health.throttle(self.seconds)
 
     def verify(self, run: Run, beat: Beat) -> None:
+        dead_rows_count(using=self.using)
         verify_parts(run, storage(), beat)
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.partition_state import PartitionState
 from retention.services.protection import lock_parts, protection_of, unknown_files
-from retention.services.purge_space import purge_space
+from retention.services.purge_space import PurgeSpace, purge_space
 
 READERS = 2
 """Parts that are read back at a time."""
@@ -68,6 +68,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
     archives = sorted(Archive.objects.filter(run=run), key=lambda each: order.index(each.name))
     for archive in archives:
         _complete(archive, run)
+    space = purge_space(run, removed=_removed(run))
     result: dict[str, Any] = {
         "rows": run.done,
         "outcome": outcome,
@@ -76,7 +77,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
         "archive": archives[0].name if archives else None,
         "archives": [archive.name for archive in archives],
         "archive_bytes": sum(archive.bytes for archive in archives),
-        "space": purge_space(run).to_json(),
+        "space": space.to_json(),
         "partitions_dropped": [asdict(each) for each in PartitionState.of(run.cursor).dropped],
         "certificate": None,
     }
@@ -86,7 +87,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
         certificate = certificate_issue(
             kind="disposition",
             subject=run.subject,
-            body=_body(run, archives, outcome),
+            body=_body(run, archives, outcome, space),
             run=run,
             lock_until=archives[0].locked_until if archives and protection_of(run).term else None,
         )
@@ -94,14 +95,19 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
     return result
 
 
-def _tables(run: Run) -> list[dict[str, Any]]:
+def _removed(run: Run) -> dict[TableName, int]:
     """How many rows of each table are gone: the policy's own first."""
-    names = [f"{each.schema}.{each.name}" for each in archive_names(run)]
+    names = list(archive_names(run))
     if len(names) == 1:
-        return [{"table": names[0], "rows": run.done}]
+        return {names[0]: run.done}
     counts = run.cursor.get("tables", {})
+    return {name: counts.get(str(number), 0) for number, name in enumerate(names)}
+
+
+def _tables(run: Run) -> list[dict[str, Any]]:
     return [
-        {"table": name, "rows": counts.get(str(number), 0)} for number, name in enumerate(names)
+        {"table": f"{name.schema}.{name.name}", "rows": rows}
+        for name, rows in _removed(run).items()
     ]
 
 
@@ -155,7 +161,7 @@ def _manifest(archive: Archive, run: Run) -> bytes:
     return (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
 
 
-def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]:
+def _body(run: Run, archives: list[Archive], outcome: Outcome, space: PurgeSpace) -> dict[str, Any]:
     policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
     tables = _tables(run)
     dropped = [asdict(each) for each in PartitionState.of(run.cursor).dropped]
@@ -196,7 +202,8 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome) -> dict[str, Any]
             if run.plan.get(key) is not None
         },
         **({"partitions_dropped": dropped} if dropped else {}),
-        "bytes_returned_to_the_system": sum(each["bytes"] for each in dropped),
+        "bytes_returned_to_the_system": space.returned_bytes,
+        "bytes_reusable_in_the_tables": space.reusable_bytes,
         "holds_honoured": holds_honoured(run),
         "copies_that_remain": remaining_copies(
             TableName(*run.parameters["table"]), using=run.database

@@ -8,7 +8,8 @@ table, or writing it anew (VACUUM FULL, pg_repack), gives room back.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from operations.catalogue.exceptions import NoSuchTable
@@ -33,7 +34,7 @@ class PurgeSpace:
     reusable_bytes: int | None
     """In the table's files, estimated from the average row; None when never analysed."""
     vacuum: str
-    """`autovacuum`: it comes by itself; `due`: run `vacuum_command`; empty: not needed yet."""
+    """`due`: run `vacuum_command`; `autovacuum`: it comes by itself; empty: not needed yet."""
     vacuum_command: str
     hint: str
     """For people; empty when there is nothing to do."""
@@ -42,40 +43,53 @@ class PurgeSpace:
         return asdict(self)
 
 
-def purge_space(run: Run) -> PurgeSpace:
-    """After the run's last batch. Reads statistics only."""
+def purge_space(run: Run, *, removed: Mapping[TableName, int]) -> PurgeSpace:
+    """After the run's last batch. Reads statistics only.
+
+    Args:
+        removed: rows that are gone, by table; the policy's own comes first.
+    """
     state = PartitionState.of(run.cursor)
-    returned = state.dropped_bytes
-    deleted = run.done - state.dropped_rows
-    name = TableName(*run.parameters["table"])
+    own = next(iter(removed))
+    looked = [
+        _looked(name, rows - (state.dropped_rows if name == own else 0), run.database)
+        for name, rows in removed.items()
+    ]
+    amounts = [each.reusable_bytes for each in looked]
+    return PurgeSpace(
+        returned_bytes=state.dropped_bytes,
+        reusable_bytes=None if None in amounts else sum(filter(None, amounts)),
+        vacuum=max((each.vacuum for each in looked), key=("", "autovacuum", "due").index),
+        vacuum_command=" ".join(each.vacuum_command for each in looked if each.vacuum == "due"),
+        hint=" ".join(each.hint for each in looked if each.hint),
+    )
+
+
+def _looked(name: TableName, deleted: int, using: str) -> PurgeSpace:
+    """One table, from which so many rows were deleted."""
+    nothing = PurgeSpace(0, 0, "", "", "")
     try:
-        table = read_table(name, using=run.database)
+        table = read_table(name, using=using)
     except NoSuchTable:
-        return PurgeSpace(returned, 0, "", "", "")
-    space = table_space(table.leaves or (table.name,), using=run.database)
-    reusable = round(deleted * space.width) if space.width or not deleted else None
+        return nothing
     if not deleted:
-        return PurgeSpace(returned, 0, "", "", "")
-    return _judged(name, deleted, reusable, returned, space)
-
-
-def _judged(
-    name: TableName, deleted: int, reusable: int | None, returned: int, space: TableSpace
-) -> PurgeSpace:
+        return nothing
+    space = table_space(table.leaves or (table.name,), using=using)
+    reusable = round(deleted * space.width) if space.width else None
     # Statistics may be from before the purge or from after it.
     known = max(space.rows, deleted)
     if deleted < DUE_SHARE * known:
-        return PurgeSpace(returned, reusable, "", "", "")
+        return replace(nothing, reusable_bytes=reusable)
     command = f"VACUUM (ANALYZE) {name};"
-    share = f"{deleted / known:.0%} of the rows of {name} were deleted"
-    if space.autovacuum and max(space.dead, deleted) > space.threshold:
+    hint = f"{deleted / known:.0%} of the rows of {name} were deleted"
+    if space.autovacuum and space.comes:
         vacuum = "autovacuum"
-        hint = f"{share}: autovacuum comes by itself, and makes their place free for new rows."
+        hint += ": autovacuum comes by itself, and makes their place free for new rows."
     else:
         vacuum = "due"
-        why = "autovacuum is switched off" if not space.autovacuum else "autovacuum waits for more"
-        hint = f"{share}, and {why}: run {command}"
-    return PurgeSpace(returned, reusable, vacuum, command, hint + _rewriting(name, space, reusable))
+        why = "autovacuum waits for more" if space.autovacuum else "autovacuum is switched off"
+        hint += f", and {why}: run {command}"
+    return PurgeSpace(0, reusable, vacuum, command, hint + _rewriting(name, space, reusable))
 
 
 def _rewriting(name: TableName, space: TableSpace, reusable: int | None) -> str:

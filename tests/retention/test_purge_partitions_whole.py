@@ -57,6 +57,7 @@ def test_expired_partitions_are_archived_and_dropped(execute: Execute, person: U
     assert (run.result["space"]["reusable_bytes"], run.result["space"]["hint"]) == (0, "")
     body = Certificate.objects.get().body["body"]
     assert body["bytes_returned_to_the_system"] == size[0][0]
+    assert body["bytes_reusable_in_the_tables"] == 0
     assert {each["table"]: each["rows"] for each in body["partitions_dropped"]} == ALL
     assert body["tables"] == [{"table": TABLE, "rows": 1600}]
     assert Archive.objects.get().rows == 1600

@@ -10,15 +10,13 @@ SELECT coalesce(pg_catalog.sum(c.reltuples) FILTER (WHERE c.reltuples > 0), 0)::
        pg_catalog.current_setting('autovacuum')::pg_catalog.bool
          AND pg_catalog.current_setting('track_counts')::pg_catalog.bool
          AND coalesce(pg_catalog.bool_and(coalesce(o.enabled, true)), true) AS autovacuum,
-       -- As autovacuum reckons when it comes to a table.
-       coalesce(pg_catalog.sum(
-         coalesce(o.threshold,
-                  pg_catalog.current_setting('autovacuum_vacuum_threshold')::pg_catalog.float8)
-         + coalesce(o.scale,
-                    pg_catalog.current_setting('autovacuum_vacuum_scale_factor')::pg_catalog.float8)
-           * greatest(c.reltuples, 0)), 0) AS threshold,
-       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)), 0)::pg_catalog.int8
-         AS dead
+       -- As autovacuum reckons when it comes to a table: leaf by leaf.
+       coalesce(pg_catalog.bool_or(
+         pg_catalog.pg_stat_get_dead_tuples(c.oid) >
+           coalesce(o.threshold,
+                    pg_catalog.current_setting('autovacuum_vacuum_threshold')::pg_catalog.float8)
+           + coalesce(o.scale, pg_catalog.current_setting('autovacuum_vacuum_scale_factor')
+                                 ::pg_catalog.float8) * greatest(c.reltuples, 0)), false) AS comes
   FROM unnest(%(schemas)s::pg_catalog.text[], %(names)s::pg_catalog.text[]) AS l (schema, name)
   JOIN pg_catalog.pg_namespace n ON n.nspname = l.schema
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = l.name
