@@ -151,6 +151,7 @@ def work(order: dict[str, Any]) -> None:
     run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
     copy_out.BLOCK = 1 << 12
     purge._PAGES = partition_phase.PAGES = (order["pages"], 1, order["pages"])
+    purge._RECORDS = (order["records"], 1, order["records"])
     if order["at"]:
         hook(order["at"], order["number"], action(order))
     if order["room"] is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from psycopg import sql
@@ -20,10 +20,11 @@ def state(*tables: str) -> State:
     return {table: live(f"app.{table}") for table in tables}
 
 
-def archives(*tables: str) -> State:
-    """Every row of each table that some part has."""
+def archives(*tables: str, runs: Collection[int] | None = None) -> State:
+    """Every row of each table that some part has; `runs`: some part of these."""
     found: State = {table: Counter() for table in tables}
-    for part in ArchivePart.objects.select_related("archive").order_by("id"):
+    parts = ArchivePart.objects.select_related("archive").order_by("id")
+    for part in parts if runs is None else parts.filter(archive__run__in=runs):
         archive = part.archive
         names = sql.SQL(", ").join(
             sql.Identifier(column["name"]) for column in archive.layout["columns"]
