@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -22,6 +23,11 @@ _KEPT = (
     ("undecided", "Kept, condition unknown", "expired, and the condition is NULL for them"),
     ("protected", "Kept by a veto", "expired, and somebody protects them"),
     ("referenced", "Kept, still referred to", "expired, and rows of other tables refer to them"),
+    (
+        "kept_by_dependents",
+        "Kept by what would go along",
+        "expired, and a row that would go with them is held or referred to",
+    ),
 )
 _WALKS = {"ctid": "By pages of the table", "key": "By key"}
 
@@ -49,13 +55,16 @@ class PurgePresenter(RunPresenter):
         facts = [Fact("Rows removed", number(result.get("rows")))]
         if result.get("outcome") == "cancelled":
             facts.append(Fact("Ended early", "cancelled: the rest was left as it is"))
-        archive = Archive.objects.filter(run=run).first()
-        if archive is not None:
+        tables = result.get("tables", [])
+        if len(tables) > 1:
+            facts += [Fact(f"Of {each['table']}", number(each["rows"])) for each in tables]
+        archives = Archive.objects.filter(run=run).order_by(F("root").asc(nulls_first=True), "id")
+        for archive in archives:
             shown = link(archive.name, "retention_archive_change", archive.pk)
             facts.append(
                 Fact("Archive", shown, f"{archive.rows:,} rows, {size(archive.bytes)} compressed")
             )
-        elif run.done:
+        if run.done and not archives:
             facts.append(Fact("Archive", "none: the rows are destroyed"))
         return facts + returned_space(result)
 
@@ -71,6 +80,7 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
         Fact("Older than", when_text(plan.get("cutoff"))),
         Fact("Kept while", code(plan["keep_while"]) if plan.get("keep_while") else "no condition"),
         Fact("In SQL", format_html('<code class="c-sql">{}</code>', predicate(plan))),
+        *_along(plan),
         *(Fact(title, number(plan[key]), hint) for key, title, hint in _KEPT if plan.get(key)),
         *(
             Fact(f"Hold {each['hold']}", number(each["rows"]), "rows that would be due without it")
@@ -82,6 +92,19 @@ def plan_facts(plan: dict[str, Any]) -> list[Fact]:
         ),
         Fact("Walked", _WALKS.get(walk.get("by", ""), NOTHING), walk.get("reason", "")),
         *planned_partitions(plan),
+    ]
+
+
+def _along(plan: dict[str, Any]) -> list[Fact]:
+    """The rows of other tables that go with these."""
+    return [
+        Fact(
+            f"With them of {each['table']}",
+            f"{'about ' if each['estimated'] and each['rows'] is not None else ''}"
+            f"{number(each['rows'])}",
+            "rows that refer to them: they go first",
+        )
+        for each in plan.get("tables", [])[1:]
     ]
 
 

@@ -138,7 +138,7 @@ def counts_facts(graph: Graph, counts: RecordCounts) -> dict[str, Any]:
             {"table": str(table.name), "rows": rows, "estimated": counts.estimated}
             for table, rows in zip(graph.tables, counts.rows, strict=True)
         ],
-        "kept_by_dependents": counts.kept,
+        **({"kept_by_dependents": counts.kept} if graph.named else {}),
         "foreign_keys": [
             {
                 "name": each.key.name,

@@ -88,15 +88,22 @@ def test_a_child_that_is_committed_while_the_purge_waits_is_not_destroyed_unarch
     before = state("orders", "lines")
     writer, watcher = other_session(), other_session()
     writer.autocommit = False
-    once_found(lambda: writer.execute("INSERT INTO app.lines VALUES (99, 2, 'new')"))
 
     def commit_when_waited_for() -> None:
-        query = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        query = (
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event = 'transactionid'"
+        )
         wait_until(lambda: watcher.execute(query).fetchone(), "the purge waits")
         writer.commit()
 
     thread = threading.Thread(target=commit_when_waited_for)
-    thread.start()
+
+    def insert() -> None:
+        writer.execute("INSERT INTO app.lines VALUES (99, 2, 'new')")
+        thread.start()
+
+    once_found(insert)
     ran(purge_run(policy=record_policy("orders", ["lines"]), requester=person))
     thread.join()
     before["lines"] += Counter({"(99,2,new)": 1})
