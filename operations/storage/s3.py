@@ -20,7 +20,7 @@ from operations.storage.errors import (
 )
 from operations.storage.protocol import Draft, LockMode
 from operations.storage.s3_draft import S3Draft, upload_tag
-from operations.storage.s3_errors import NEEDS_LOCK, code_of, explained
+from operations.storage.s3_errors import NEEDS_LOCK, answered_at, code_of, explained
 from operations.storage.s3_file import S3File
 from operations.storage.s3_lock import Lock
 from operations.storage.s3_place import S3Place, Version
@@ -217,12 +217,24 @@ class S3Storage:
             try:
                 self.place.call("delete_object", **version.named)
             except ClientError as error:
-                mode, until = self.place.lock_of(version)
-                if until is None or until <= datetime.now(UTC):
-                    raise
-                raise StorageLocked(
-                    f"{self.location(path)} is locked ({str(mode).lower()}) until "
-                    f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: the storage deletes it for "
-                    "nobody before that.",
-                    until=until,
-                ) from error
+                if self._refuse_locked(path, version, error):
+                    self.place.call("delete_object", **version.named)
+
+    def _refuse_locked(self, path: str, version: Version, error: ClientError) -> bool:
+        """Tells a lock from missing rights, which S3 refuses with the same words.
+
+        Returns True when the lock ended between the refusal and the look at it: asked again, the
+        server no longer refuses because of it. Raises StorageLocked, or `error` when no lock is
+        the reason.
+        """
+        mode, until = self.place.lock_of(version)
+        if until is None:
+            raise error
+        if until <= answered_at(error):
+            return True
+        raise StorageLocked(
+            f"{self.location(path)} is locked ({str(mode).lower()}) until "
+            f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: the storage deletes it for "
+            "nobody before that.",
+            until=until,
+        ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
@@ -82,6 +84,16 @@ def explained(action: str, location: object) -> Iterator[None]:
 
 def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def answered_at(error: ClientError) -> datetime:
+    """When the server answered, by its own clock: that one decides whether a lock is over."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        said = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return datetime.now(UTC)
+    return said if said.tzinfo else said.replace(tzinfo=UTC)
 
 
 def _answered(error: ClientError, what: str) -> StorageError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,203 +16,18 @@ from operations.storage import (
     StorageError,
     StorageExists,
     StorageFull,
-    StorageLocked,
-    StorageMissing,
     StorageUnreachable,
     s3_place,
     storage,
 )
-from operations.storage.protocol import LockMode
 from operations.storage.s3 import S3Storage
 from operations.storage.s3_draft import PIECE
-from operations.storage.s3_place import S3Place
 from tests.s3_server import S3Server
+
+from .s3_storages import Make, answer, interfere, put
 
 pytestmark = pytest.mark.xdist_group("s3")
 SOON = timedelta(days=400)
-Make = Callable[..., S3Storage]
-
-
-@pytest.fixture
-def make(s3_server: S3Server) -> Iterator[Make]:
-    """Makes a storage in a bucket of its own, or in the one that is named."""
-    made: list[S3Storage] = []
-
-    def storage_in(
-        bucket: str = "", *, mode: LockMode | None = "COMPLIANCE", port: int | None = None
-    ) -> S3Storage:
-        bucket = bucket or s3_server.bucket(lock=mode is not None)
-        made.append(S3Storage(S3Place.at(s3_server.address(bucket, port=port)), mode))
-        return made[-1]
-
-    yield storage_in
-    for each in made:
-        each.place.client.close()
-
-
-def put(
-    store: S3Storage, path: str, content: bytes = b"content", until: datetime | None = None
-) -> None:
-    draft = store.draft(path, lock_until=until)
-    try:
-        draft.write(content)
-        draft.commit()
-    finally:
-        draft.discard()
-
-
-def interfere(
-    store: S3Storage,
-    monkeypatch: pytest.MonkeyPatch,
-    with_call: Callable[[Callable[..., Any], str, dict[str, Any]], Any],
-) -> None:
-    """Puts itself between the storage and every request of it."""
-    real = S3Place.call
-
-    def call(place: S3Place, name: str, **arguments: Any) -> Any:
-        if place is not store.place:
-            return real(place, name, **arguments)
-        return with_call(lambda **args: real(place, name, **args), name, arguments)
-
-    monkeypatch.setattr(S3Place, "call", call)
-
-
-def answer(code: str, status: int = 400, message: str = "no") -> ClientError:
-    response: Any = {
-        "Error": {"Code": code, "Message": message},
-        "ResponseMetadata": {"HTTPStatusCode": status},
-    }
-    return ClientError(response, "PutObject")
-
-
-# Locks.
-
-
-@pytest.mark.parametrize("mode", ["COMPLIANCE", "GOVERNANCE"])
-@pytest.mark.parametrize("size", [7, PIECE + 7], ids=["small", "large"])
-def test_a_lock_is_put_with_the_file_and_nobody_deletes_it(
-    make: Make, s3_server: S3Server, mode: LockMode, size: int
-) -> None:
-    store = make(mode=mode)
-    until = datetime.now(UTC) + SOON
-    put(store, "part", b"x" * size, until)
-    bucket = store.place.bucket
-    head = s3_server.client.head_object(Bucket=bucket, Key="shop/part")
-    assert head["ObjectLockMode"] == mode
-    assert timedelta(0) <= head["ObjectLockRetainUntilDate"] - until < timedelta(seconds=1)
-    assert store.locked_until("part") == head["ObjectLockRetainUntilDate"]
-    with pytest.raises(StorageLocked, match=f"until {until:%Y-%m-%d}") as caught:
-        store.delete("part")
-    assert caught.value.until == head["ObjectLockRetainUntilDate"]
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ClientError, match="Access Denied"):
-        s3_server.client.delete_object(Bucket=bucket, Key="shop/part", VersionId=head["VersionId"])
-    assert store.size("part") == size
-
-
-def test_a_file_without_a_term_is_not_locked(make: Make, s3_server: S3Server) -> None:
-    store = make()
-    put(store, "certificate")
-    assert store.locked_until("certificate") is None
-    store.delete("certificate")
-    assert s3_server.versions(store.place.bucket) == []
-
-
-def test_a_lock_is_only_ever_made_longer(make: Make) -> None:
-    store = make()
-    until = datetime.now(UTC).replace(microsecond=0) + SOON
-    put(store, "part", until=until)
-    store.lock("part", until - timedelta(days=100))
-    assert store.locked_until("part") == until
-    store.lock("part", until + timedelta(days=100))
-    assert store.locked_until("part") == until + timedelta(days=100)
-
-
-def test_a_stricter_lock_stays_as_it_is(make: Make, s3_server: S3Server) -> None:
-    strict = make()
-    until = datetime.now(UTC).replace(microsecond=0) + SOON
-    put(strict, "part", until=until)
-    make(strict.place.bucket, mode="GOVERNANCE").lock("part", until + timedelta(days=1))
-    head = s3_server.client.head_object(Bucket=strict.place.bucket, Key="shop/part")
-    assert head["ObjectLockMode"] == "COMPLIANCE"
-    assert head["ObjectLockRetainUntilDate"] == until + timedelta(days=1)
-
-
-def test_once_its_lock_is_over_a_file_can_be_deleted_with_every_version(
-    make: Make, s3_server: S3Server
-) -> None:
-    store = make()
-    bucket = store.place.bucket
-    put(store, "part", until=datetime.now(UTC) + timedelta(seconds=1))
-    s3_server.client.delete_object(Bucket=bucket, Key="shop/part")
-    with pytest.raises(StorageMissing, match="remove the marker"):
-        store.open("part")
-    assert len(s3_server.versions(bucket)) == 2
-    while True:
-        try:
-            store.delete("part")
-            break
-        except StorageLocked:
-            threading.Event().wait(0.2)
-    assert s3_server.versions(bucket) == []
-
-
-def test_a_bucket_without_object_lock_takes_nothing_that_is_to_be_locked(
-    make: Make, s3_server: S3Server
-) -> None:
-    store = make(s3_server.bucket(versions=True))
-    for act in (
-        store.check_lock,
-        lambda: store.draft("part", lock_until=datetime.now(UTC) + SOON),
-    ):
-        with pytest.raises(LockRefused, match="create-bucket --object-lock") as caught:
-            act()
-        assert "CUSTODY_OBJECT_LOCK=off" in str(caught.value)
-    assert s3_server.versions(store.place.bucket) == []
-
-
-@pytest.mark.parametrize("lie", ["no lock", "another mode", "shorter"])
-def test_a_lock_that_does_not_hold_fails_the_commit_and_nothing_stays(
-    make: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, lie: str
-) -> None:
-    store = make()
-
-    def ignoring(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
-        """A server that takes the lock's words and does something else."""
-        if name == "put_object_retention":
-            return {}
-        if name == "put_object" and lie == "no lock":
-            del arguments["ObjectLockMode"], arguments["ObjectLockRetainUntilDate"]
-        found = real(**arguments)
-        if name == "head_object" and lie == "another mode":
-            found["ObjectLockMode"] = "GOVERNANCE"
-        if name == "head_object" and lie == "shorter":
-            found["ObjectLockRetainUntilDate"] -= timedelta(seconds=1)
-        return found
-
-    interfere(store, monkeypatch, ignoring)
-    one = store.draft("part", lock_until=datetime.now(UTC) + SOON)
-    two = store.draft("part.json", lock_until=datetime.now(UTC) + SOON)
-    with pytest.raises(LockRefused, match="is not locked as COMPLIANCE until") as caught:
-        store.commit_all([one, two])
-    assert "\n" not in str(caught.value)
-    # What is really locked cannot be taken back.
-    left = set() if lie == "no lock" else {"part", "part.json"}
-    assert s3_server.keys(store.place.bucket) == left
-
-
-def test_a_bucket_that_locks_every_file_by_itself_is_found_by_a_probe(
-    make: Make, s3_server: S3Server
-) -> None:
-    store = make()
-    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
-    s3_server.client.put_object_lock_configuration(
-        Bucket=store.place.bucket,
-        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule},
-    )
-    with pytest.raises(StorageError, match="default retention"):
-        store.probe()
-    assert s3_server.versions(store.place.bucket) == []
 
 
 # Answers that do not come.
@@ -221,9 +35,9 @@ def test_a_bucket_that_locks_every_file_by_itself_is_found_by_a_probe(
 
 @pytest.mark.parametrize("size", [7, PIECE + 7], ids=["small", "large"])
 def test_a_write_whose_answer_was_lost_is_known_for_our_own(
-    make: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, size: int
+    make_s3: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
     lost: list[str] = []
 
     def losing(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
@@ -243,9 +57,9 @@ def test_a_write_whose_answer_was_lost_is_known_for_our_own(
 
 
 def test_a_write_that_failed_although_it_was_done_is_taken_back(
-    make: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    make_s3: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make(s3_server.bucket(versions=True), mode=None)
+    store = make_s3(s3_server.bucket(versions=True), mode=None)
 
     def losing(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
         found = real(**arguments)
@@ -274,13 +88,13 @@ def test_a_write_that_failed_although_it_was_done_is_taken_back(
     ],
 )
 def test_what_s3_refuses_is_told_in_words_and_the_name_is_free(
-    make: Make,
+    make_s3: Make,
     s3_server: S3Server,
     monkeypatch: pytest.MonkeyPatch,
     error: ClientError,
     told: tuple[type[StorageError], str],
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
     kind, said = told
 
     def refusing(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
@@ -299,9 +113,9 @@ def test_what_s3_refuses_is_told_in_words_and_the_name_is_free(
 
 
 def test_a_piece_that_failed_is_never_part_of_a_file(
-    make: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    make_s3: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
 
     def refusing(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
         if name == "upload_part":
@@ -320,9 +134,9 @@ def test_a_piece_that_failed_is_never_part_of_a_file(
 
 
 def test_a_connection_that_is_cut_while_reading_is_made_anew(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make_s3: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
     content = bytes(range(256)) * 40_000
     put(store, "part", content)
     cuts = 0
@@ -341,9 +155,9 @@ def test_a_connection_that_is_cut_while_reading_is_made_anew(
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
-    make: Make, s3_server: S3Server
+    make_s3: Make, s3_server: S3Server
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
     put(store, "part", b"x" * (6 << 20))
     with store.open("part") as file:
         assert file.read(10) == b"x" * 10
@@ -355,9 +169,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
 
 
 def test_a_server_that_overwrites_is_found_by_a_probe(
-    make: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    make_s3: Make, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make(mode=None)
+    store = make_s3(mode=None)
 
     def careless(real: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
         arguments.pop("IfNoneMatch", None)
@@ -378,21 +192,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("answers", [True, False], ids=["silent", "nobody there"])
 def test_a_server_that_does_not_answer_is_given_up(
-    make: Make, impatient: None, answers: bool
+    make_s3: Make, impatient: None, answers: bool
 ) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if answers:
             silent.listen()
-        store = make("bucket", mode=None, port=silent.getsockname()[1])
+        store = make_s3("bucket", mode=None, port=silent.getsockname()[1])
         for act in (store.probe, lambda: store.size("a"), lambda: list(store.list(""))):
             with pytest.raises(StorageUnreachable, match="Check the network") as caught:
                 act()
             assert "\n" not in str(caught.value)
 
 
-def test_a_bucket_that_is_not_there_says_so(make: Make) -> None:
-    store = make("no-such-bucket", mode=None)
+def test_a_bucket_that_is_not_there_says_so(make_s3: Make) -> None:
+    store = make_s3("no-such-bucket", mode=None)
     for act in (store.probe, lambda: list(store.list("")), lambda: put(store, "a")):
         with pytest.raises(StorageError, match="Create the bucket"):
             act()
