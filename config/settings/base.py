@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "simple_history",
     "operations",
+    "auditing",
     "retention",
 ]
 

@@ -32,7 +32,7 @@ def test_an_operator_controls_and_approves() -> None:
     assert {"operations.control_run", "operations.approve_run"} <= held("operator")
 
 
-def test_support_sees_runs_policies_and_holds_and_gives_rows_of_archives_back() -> None:
+def test_support_sees_runs_policies_holds_and_changes_and_gives_rows_back() -> None:
     assert held("support") == {
         "operations.view_run",
         "operations.view_runevent",
@@ -44,12 +44,18 @@ def test_support_sees_runs_policies_and_holds_and_gives_rows_of_archives_back() 
         "retention.view_legalhold",
         "retention.view_holdscope",
         "retention.view_heldrow",
+        "auditing.view_trackedtable",
+        "auditing.view_changestatement",
+        "auditing.view_versionnote",
+        "auditing.restore_version",
+        "auditing.annotate_version",
     }
 
 
 def test_an_auditor_sees_everything_of_the_console_and_changes_nothing() -> None:
     everything = Permission.objects.filter(
-        content_type__app_label__in=["operations", "retention"], codename__startswith="view_"
+        content_type__app_label__in=["operations", "auditing", "retention"],
+        codename__startswith="view_",
     ).select_related("content_type")
     expected = {f"{each.content_type.app_label}.{each.codename}" for each in everything}
     assert expected <= held("auditor")

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.apps import AppConfig
+
+
+class AuditingConfig(AppConfig):
+    name = "auditing"
+    verbose_name = "Auditing"
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "officer": ["view_*", "restore_version", "annotate_version", "track_table"],
+        "support": [
+            "view_trackedtable",
+            "view_changestatement",
+            "view_versionnote",
+            "restore_version",
+            "annotate_version",
+        ],
+        "operator": ["view_*", "track_table"],
+        "auditor": ["view_*"],
+    }

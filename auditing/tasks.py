@@ -1,0 +1,1 @@
+"""What Celery beat asks of the audit."""
