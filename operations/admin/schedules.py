@@ -39,6 +39,11 @@ assert theirs, "it has registered its own pages by now"
 for _model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(_model)
 
+# Titles and breadcrumbs say what the menu says.
+PeriodicTask._meta.app_config.verbose_name = "Schedules"
+PeriodicTask._meta.verbose_name = "schedule"
+PeriodicTask._meta.verbose_name_plural = "schedules"
+
 _FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 _SHOWN = 10
 

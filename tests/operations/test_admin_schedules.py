@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_list_says_what_starts_when(client: Client) -> None:
     assert "Purge nightly" in text
     assert "At 03:00" in text
     assert "Every night: a purge by each policy." in text
+
+
+@pytest.mark.parametrize("view", ["changelist", "change", "time", "start", "history"])
+def test_every_page_calls_them_as_the_menu_does(
+    client: Client, task: PeriodicTask, view: str
+) -> None:
+    name = f"admin:django_celery_beat_periodictask_{view}"
+    text = client.get(reverse(name, args=[] if view == "changelist" else [task.pk])).text
+    assert re.findall(r'title="([^"]*)" class="c-crumb', text)[0] == "schedules"
+    assert "periodic task" not in text.lower()
 
 
 def test_a_changed_time_is_in_force_and_says_who_and_why(
