@@ -65,7 +65,9 @@ tests: setup
 	@echo "Again, what is SQL-heavy: on PostgreSQL 16, by a role that is neither superuser nor above"
 	@echo "row-level security:"
 	@CUSTODY_TEST_POSTGRES=16 CUSTODY_TEST_ROLE=plain \
-		$(BIN)/python -m pytest -n 3 --dist loadgroup -q -m sql
+		$(BIN)/python -m pytest -n 3 --dist loadgroup -q -m "sql and not superuser"
+	@echo "And what needs a superuser or a server of its own, on PostgreSQL 16:"
+	@CUSTODY_TEST_POSTGRES=16 $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m superuser
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:

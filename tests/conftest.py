@@ -12,7 +12,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
 
+from . import environment
 from .s3_server import S3Server
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if environment.is_plain() and item.get_closest_marker("superuser"):
+        pytest.skip("needs a superuser, or a server of its own")
 
 
 @pytest.fixture(autouse=True)

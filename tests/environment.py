@@ -1,7 +1,8 @@
 """What the tests stand on, made before Django reads its settings: one embedded server a session.
 
 `CUSTODY_TEST_POSTGRES=16` takes the older server, `CUSTODY_TEST_ROLE=plain` connects as a role
-that is neither superuser nor above row-level security. With DATABASE_URL set, that server is used.
+that is neither superuser nor above row-level security: what is marked `superuser` is skipped then.
+With DATABASE_URL set, that server is used.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def _start() -> None:
         _embedded(var)
 
 
+def is_plain() -> bool:
+    return os.environ.get("CUSTODY_TEST_ROLE") == "plain"
+
+
 def _embedded(var: Path) -> None:
     import psycopg
 
@@ -38,7 +43,7 @@ def _embedded(var: Path) -> None:
     server = EmbeddedPostgres(var / "postgres", version=version, settings=_SETTINGS)
     server.hold()
     url = server.url
-    if os.environ.get("CUSTODY_TEST_ROLE") == "plain":
+    if is_plain():
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {PLAIN_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB")
         url = psycopg.conninfo.make_conninfo(url, user=PLAIN_ROLE)

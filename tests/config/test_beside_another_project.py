@@ -16,9 +16,7 @@ from config.embedded import EmbeddedPostgres
 from .console import Console, execute, program
 from .embedded_place import SETTINGS
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("CUSTODY_TEST_ROLE") == "plain", reason="has a server of its own"
-)
+pytestmark = pytest.mark.superuser
 VISITS = """
 CREATE TABLE public.visits (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

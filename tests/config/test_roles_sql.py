@@ -17,12 +17,9 @@ from .console import Console, address, execute, findings, names_of_wrong, psql
 from .embedded_place import SETTINGS
 
 pytestmark = [
-    pytest.mark.sql,
+    pytest.mark.superuser,
     # Its server and its shop are made once, for one worker.
     pytest.mark.xdist_group("roles_sql"),
-    pytest.mark.skipif(
-        os.environ.get("CUSTODY_TEST_ROLE") == "plain", reason="has a server and roles of its own"
-    ),
 ]
 
 # The embedded server has a superuser "custody" already.

@@ -20,9 +20,6 @@ import pytest
 from .console import ROOT, Console
 from .embedded_place import kill, masters, servers, wait_until
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("CUSTODY_TEST_ROLE") == "plain", reason="has servers of its own"
-)
 PATIENCE = 90
 
 

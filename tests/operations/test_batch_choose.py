@@ -13,8 +13,6 @@ from operations.catalogue.read import table as read_table
 from operations.catalogue.types import TableName
 from operations.exceptions import Refused
 
-from .statements import is_superuser
-
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
 Execute = Callable[..., list[tuple[Any, ...]]]
 
@@ -130,9 +128,8 @@ def test_a_partitioned_table_without_partitions_can_be_walked(execute: Execute) 
     assert choose().by == "ctid"
 
 
+@pytest.mark.superuser
 def test_a_table_that_is_no_heap_is_walked_by_its_key_or_refused(execute: Execute) -> None:
-    if not is_superuser():
-        pytest.skip("only a superuser can make an access method")
     execute("CREATE ACCESS METHOD app_store TYPE TABLE HANDLER heap_tableam_handler")
     try:
         execute("CREATE TABLE app.events (a text, b int, PRIMARY KEY (b, a)) USING app_store")

@@ -7,7 +7,7 @@ import pytest
 from operations.catalogue.names import quoted
 from operations.catalogue.read import table
 from operations.catalogue.types import Column, Key, TableName
-from tests.operations.statements import execute, fetch, is_superuser
+from tests.operations.statements import execute, fetch
 from tests.operations.test_catalogue_names import ODD_NAMES
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db]
@@ -117,8 +117,9 @@ def test_a_virtual_column_and_a_not_null_that_is_not_yet_valid_are_known() -> No
     assert b.generated == "virtual"
 
 
+@pytest.mark.superuser
 def test_a_type_of_an_extension_is_told_with_its_schema_and_modifiers() -> None:
-    if not is_superuser() or not fetch("SELECT FROM pg_available_extensions WHERE name = 'vector'"):
+    if not fetch("SELECT FROM pg_available_extensions WHERE name = 'vector'"):
         pytest.skip("Needs the extension vector.")
     columns = _columns(
         "a ext.vector(3), b ext.vector(3)[]",

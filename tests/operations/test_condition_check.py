@@ -15,7 +15,7 @@ from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.parse import parse_condition
 from operations.conditions.render import delete_predicate, render
 from operations.conditions.structure import And, Comparison, Condition, Not, Now, Or
-from tests.operations.statements import execute, fetch, is_superuser
+from tests.operations.statements import execute, fetch
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db]
 
@@ -110,9 +110,8 @@ def test_a_check_outside_a_transaction_leaves_none_open() -> None:
         execute("DROP SCHEMA shop CASCADE")
 
 
+@pytest.mark.superuser
 def test_a_check_needs_no_right_on_the_table(users: Table) -> None:
-    if not is_superuser():
-        pytest.skip("Needs a role of its own.")
     with transaction.atomic():
         execute("CREATE ROLE condition_checker", "SET LOCAL ROLE condition_checker")
         check_condition(parse_condition("id = 5 AND flagged", users), users)

@@ -22,6 +22,7 @@ from operations.models import Run
 from .crash import Nursery, process_facts, wait_until
 from .purging import assert_whole, live, make_events, make_policy
 
+pytestmark = pytest.mark.superuser
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 12_000
 
