@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
+from django.db.models import F, Func, Value
 from django.utils import timezone
 
 from auditing.models.tracked import TrackedTable
@@ -23,6 +26,19 @@ class Operation(models.TextChoices):
     BASELINE = "B", "Found when the audit began"
     CARRIED = "C", "Carried forward"
     PURGE = "P", "Purge"
+
+
+def reason_words() -> SearchVector:
+    """The words of a reason: whatever stands between them is a blank, so that `#4711` is found."""
+    separate = Func(
+        F("reason"),
+        Value("\\W+"),
+        Value(" "),
+        Value("g"),
+        function="regexp_replace",
+        output_field=models.TextField(),
+    )
+    return SearchVector(separate, config="simple")
 
 
 class ChangeContext(models.Model):
@@ -57,6 +73,12 @@ class ChangeContext(models.Model):
                 condition=~models.Q(request_id=""),
             ),
             models.Index(fields=["xid"], name="context_xid"),
+            models.Index(
+                fields=["user_email", "-id"],
+                name="context_email",
+                condition=~models.Q(user_email=""),
+            ),
+            GinIndex(reason_words(), name="context_reason", condition=~models.Q(reason="")),
         ]
 
     def __str__(self) -> str:
