@@ -185,13 +185,25 @@ class ChangeStatement(models.Model):
 
 
 class SummaryPosition(models.Model):
-    """How far the summaries are: what was visible to the last pass. One row."""
+    """How far the summaries are: what was visible to the last pass. One row.
 
-    snapshot = models.TextField(help_text="pg_current_snapshot() of the last pass.")
+    A pass goes on where `reached` says until it has done everything that `target` sees.
+    """
+
+    snapshot = models.TextField(
+        blank=True, help_text="pg_current_snapshot() of the last pass; empty before the first."
+    )
     at = models.DateTimeField(default=timezone.now)
     open_since = models.JSONField(
         default=dict,
         help_text="Transactions that the last pass saw running, and since when at the earliest.",
+    )
+    target = models.TextField(
+        blank=True, help_text="pg_current_snapshot() of the pass under way; empty: there is none."
+    )
+    target_at = models.DateTimeField(null=True, blank=True)
+    reached = models.BigIntegerField(
+        default=0, help_text="The last tracked table that the pass under way is done with."
     )
 
     def __str__(self) -> str:

@@ -1,0 +1,220 @@
+"""One line a statement and one a transaction, made of what the history shows since the last time.
+
+Invariants:
+- A statement is summarised by exactly one pass: what the snapshot of this pass sees and that of the
+  last one did not. A transaction that stays open for hours delays its own lines and no others.
+- A pass goes on in steps of one short transaction each, and a step moves the position with its
+  work: whoever is killed, the next caller takes over where it stood.
+
+Source: PostgreSQL's manual, 9.27.11 "Transaction ID and Snapshot Information Functions".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, connections, transaction
+from psycopg import errors, sql
+
+from auditing.models import SummaryPosition
+from auditing.services.summary_index import summary_index
+from operations.catalogue.identifiers import Identifier
+from operations.session import set_local
+
+STATEMENT_SUMMARISE = "auditing.statement_summarise"
+
+LOCK = 0x6375_7374_0004
+"""Of the advisory lock under which a step reads and moves the position."""
+PATIENCE = "5s"
+"""So long a caller waits for another's step before it leaves the work to it."""
+TABLES = 100
+"""Histories that one step looks at: each takes a few of the server's locks."""
+
+_BEGIN = """
+INSERT INTO custody.auditing_summaryposition
+    (id, snapshot, at, open_since, target, target_at, reached)
+VALUES (1, '', now(), '{}', pg_current_snapshot()::text, now(), 0)
+ON CONFLICT (id) DO UPDATE SET target = excluded.target, target_at = excluded.target_at, reached = 0
+"""
+_HISTORIES = """
+SELECT t.id, t.history_name
+FROM custody.auditing_trackedtable AS t
+WHERE t.database = %s AND t.id > %s
+    AND to_regclass(format('history.%%I', t.history_name)) IS NOT NULL
+ORDER BY t.id
+LIMIT %s
+"""
+# A transaction number that the last pass did not see as ended, and this one does. It is written
+# out, and not asked of pg_visible_in_snapshot(), so that the index can find it.
+_NEW = sql.SQL(
+    "{xid} < %(xmax)s AND {xid} <> ALL (%(open)s::bigint[])"
+    " AND ({xid} >= %(last_xmax)s OR {xid} = ANY (%(last_open)s::bigint[]))"
+)
+# Of a key that changed there are two versions, R and U: it is one row of an UPDATE.
+_FOUND = sql.SQL("""
+SELECT {tracked}::bigint AS tracked_id, h.statement, h.layout, h.xid,
+    CASE WHEN bool_or(h.op IN ('U', 'R')) THEN 'U' ELSE min(h.op::text) END AS operation,
+    count(*) FILTER (WHERE h.op <> 'R') AS rows,
+    min(h.at) AS at, min(h.seq) AS first_seq, max(h.seq) AS last_seq,
+    bit_or(h.changed) AS changed,
+    min(h.context) AS context, min(h.db_user) AS db_user, min(h.client) AS client
+FROM {history} AS h
+WHERE {new} AND h.op IN ('I', 'U', 'D', 'T', 'R')
+    AND h.at >= %(since)s::timestamptz AND h.at <= %(until)s::timestamptz
+GROUP BY h.statement, h.layout, h.xid
+""")
+_STATEMENTS = sql.SQL("""
+WITH found AS ({found}),
+named AS (
+    SELECT f.*, ARRAY(
+        SELECT l.names[i] FROM generate_series(1, length(f.changed)) AS i
+        WHERE get_bit(f.changed, i - 1) = 1
+        ORDER BY i
+    ) AS names
+    FROM found AS f LEFT JOIN custody.auditing_layout AS l ON l.id = f.layout
+),
+made AS (
+    INSERT INTO custody.auditing_changestatement
+        (id, tracked_id, operation, xid, at, rows, first_seq, last_seq, changed, actor, context_id,
+         "session_user", client_addr)
+    SELECT n.statement, n.tracked_id, n.operation, n.xid, n.at, n.rows, n.first_seq, n.last_seq,
+        n.names, COALESCE(NULLIF(c.actor, ''), 'db:' || n.db_user), n.context, n.db_user, n.client
+    FROM named AS n LEFT JOIN custody.auditing_changecontext AS c ON c.id = n.context
+    RETURNING tracked_id
+)
+SELECT tracked_id, count(*) FROM made GROUP BY tracked_id
+""")
+_TRANSACTIONS = sql.SQL("""
+INSERT INTO custody.auditing_changetransaction
+    (xid, first_at, committed_at, statements, rows, actor, context_id)
+SELECT s.xid, min(s.at), {committed}, count(*), sum(s.rows),
+    (array_agg(s.actor ORDER BY s.context_id IS NULL, s.id))[1],
+    (array_agg(s.context_id ORDER BY s.context_id IS NULL, s.id))[1]
+FROM custody.auditing_changestatement AS s
+WHERE {new}
+GROUP BY s.xid
+""")
+_COMMITTED = {
+    "on": sql.SQL("pg_xact_commit_timestamp(s.xid::text::xid8::xid)"),
+    "off": sql.SQL("NULL::timestamptz"),
+}
+# Since when a transaction that is open may have written: the pass that did not know it yet.
+_END = """
+UPDATE custody.auditing_summaryposition AS p
+SET snapshot = p.target, at = p.target_at, target = '', target_at = NULL, reached = 0,
+    open_since = COALESCE((
+        SELECT jsonb_object_agg(x::text, CASE
+            WHEN p.snapshot = '' THEN NULL
+            WHEN x::text::bigint >= pg_snapshot_xmax(p.snapshot::pg_snapshot)::text::bigint
+                THEN to_jsonb(p.at)
+            ELSE p.open_since -> x::text END)
+        FROM pg_snapshot_xip(p.target::pg_snapshot) AS x), '{}')
+"""
+
+
+@dataclass(frozen=True)
+class _Step:
+    began: bool
+    """It took the snapshot of a pass."""
+    ended: bool
+    added: int = 0
+    histories: tuple[str, ...] = ()
+    """That have lines of this step."""
+
+
+def statement_summarise(*, using: str = "default") -> int:
+    """Makes the lines of everything that had committed when it was called; how many it made.
+
+    Two callers share the work. One that waits over PATIENCE for the other leaves it to it. Not to
+    be called in a transaction: raises RuntimeError.
+    """
+    added, began, touched = 0, False, set[str]()
+    try:
+        while True:
+            step = _step(using)
+            added += step.added
+            touched.update(step.histories)
+            began = began or step.began
+            if step.ended and began:
+                break
+    except OperationalError as error:
+        if not isinstance(error.__cause__, errors.LockNotAvailable):
+            raise
+    summary_index(sorted(touched), using=using)
+    return added
+
+
+def _step(using: str) -> _Step:
+    with transaction.atomic(using=using, durable=True), connections[using].cursor() as cursor:
+        set_local({"lock_timeout": PATIENCE}, using=using)
+        cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [LOCK])
+        # A new partition has no statistics, by which its index would seem of no use.
+        set_local({"enable_seqscan": "off"}, using=using)
+        began = not SummaryPosition.objects.using(using).exclude(target="").exists()
+        if began:
+            cursor.execute(_BEGIN)
+        position = SummaryPosition.objects.using(using).get()
+        cursor.execute(_HISTORIES, [using, position.reached, TABLES])
+        histories: list[tuple[int, str]] = cursor.fetchall()
+        window = _window(cursor, position)
+        added, touched = _statements(cursor, histories, window)
+        if len(histories) == TABLES:
+            reached = histories[-1][0]
+            SummaryPosition.objects.using(using).update(reached=reached)
+            return _Step(began, False, added, touched)
+        _transactions(cursor, window)
+        cursor.execute(_END)
+        return _Step(began, True, added, touched)
+
+
+def _window(cursor: Any, position: SummaryPosition) -> dict[str, Any]:
+    """What the statements are bound with: both snapshots, and between which times new rows are.
+
+    A day is added on either side for clocks that are set. By the times other partitions are left
+    out before they are even opened.
+    """
+    cursor.execute(
+        """
+        SELECT pg_snapshot_xmax(p.target::pg_snapshot)::text::bigint,
+            ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(p.target::pg_snapshot) AS x),
+            COALESCE(pg_snapshot_xmax(l.last)::text::bigint, 0),
+            ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(l.last) AS x),
+            CASE WHEN l.last IS NULL OR EXISTS (
+                SELECT FROM jsonb_each(p.open_since) AS o WHERE o.value = 'null'
+            ) THEN '-infinity' ELSE (LEAST(p.at, (
+                SELECT min(o.value::timestamptz) FROM jsonb_each_text(p.open_since) AS o
+            )) - interval '1 day')::text END,
+            (now() + interval '1 day')::text
+        FROM custody.auditing_summaryposition AS p
+        CROSS JOIN LATERAL (SELECT NULLIF(p.snapshot, '')::pg_snapshot AS last) AS l
+        """
+    )
+    names = ("xmax", "open", "last_xmax", "last_open", "since", "until")
+    return dict(zip(names, cursor.fetchone(), strict=True))
+
+
+def _statements(
+    cursor: Any, histories: list[tuple[int, str]], window: dict[str, Any]
+) -> tuple[int, tuple[str, ...]]:
+    if not histories:
+        return 0, ()
+    new = _NEW.format(xid=sql.SQL("h.xid"))
+    found = [
+        _FOUND.format(
+            tracked=sql.Literal(tracked),
+            history=Identifier("history", name),
+            new=new,
+        )
+        for tracked, name in histories
+    ]
+    cursor.execute(_STATEMENTS.format(found=sql.SQL(" UNION ALL ").join(found)), window)
+    made = dict(cursor.fetchall())
+    return sum(made.values()), tuple(name for tracked, name in histories if tracked in made)
+
+
+def _transactions(cursor: Any, window: dict[str, Any]) -> None:
+    cursor.execute("SELECT pg_catalog.current_setting('track_commit_timestamp')")
+    [kept] = cursor.fetchone()
+    new = _NEW.format(xid=sql.SQL("s.xid"))
+    cursor.execute(_TRANSACTIONS.format(committed=_COMMITTED[kept], new=new), window)
