@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('auditing', '0001_initial'),
+        ('auditing', '0003_context'),
     ]
 
     operations = [
