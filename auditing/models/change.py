@@ -194,6 +194,7 @@ class SummaryPosition(models.Model):
         blank=True, help_text="pg_current_snapshot() of the last pass; empty before the first."
     )
     at = models.DateTimeField(default=timezone.now)
+    before_at = models.DateTimeField(null=True, blank=True, help_text="Of the pass before it.")
     open_since = models.JSONField(
         default=dict,
         help_text="Transactions that the last pass saw running, and since when at the earliest.",

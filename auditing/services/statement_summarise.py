@@ -99,16 +99,18 @@ _COMMITTED = {
     "on": sql.SQL("pg_xact_commit_timestamp(s.xid::text::xid8::xid)"),
     "off": sql.SQL("NULL::timestamptz"),
 }
-# Since when a transaction that is open may have written: the pass that did not know it yet.
+# Since when a transaction that is open may have written: since the pass before the one that did not
+# know it yet. A snapshot does not name those which began last, however long ago; but a pass is a
+# transaction itself, and so everything beyond the next one's snapshot began after it.
 _END = """
 UPDATE custody.auditing_summaryposition AS p
-SET snapshot = p.target, at = p.target_at, target = '', target_at = NULL, reached = 0,
+SET snapshot = p.target, at = p.target_at,
+    before_at = CASE WHEN p.snapshot <> '' THEN p.at END,
+    target = '', target_at = NULL, reached = 0,
     open_since = COALESCE((
         SELECT jsonb_object_agg(x::text, CASE
-            WHEN p.snapshot = '' THEN NULL
-            WHEN x::text::bigint >= pg_snapshot_xmax(p.snapshot::pg_snapshot)::text::bigint
-                THEN to_jsonb(p.at)
-            ELSE p.open_since -> x::text END)
+            WHEN p.open_since ? x::text THEN p.open_since -> x::text
+            ELSE to_jsonb(p.before_at) END)
         FROM pg_snapshot_xip(p.target::pg_snapshot) AS x), '{}')
 """
 
@@ -180,9 +182,9 @@ def _window(cursor: Any, position: SummaryPosition) -> dict[str, Any]:
             ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(p.target::pg_snapshot) AS x),
             COALESCE(pg_snapshot_xmax(l.last)::text::bigint, 0),
             ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(l.last) AS x),
-            CASE WHEN l.last IS NULL OR EXISTS (
+            CASE WHEN p.before_at IS NULL OR EXISTS (
                 SELECT FROM jsonb_each(p.open_since) AS o WHERE o.value = 'null'
-            ) THEN '-infinity' ELSE (LEAST(p.at, (
+            ) THEN '-infinity' ELSE (LEAST(p.before_at, (
                 SELECT min(o.value::timestamptz) FROM jsonb_each_text(p.open_since) AS o
             )) - interval '1 day')::text END,
             (now() + interval '1 day')::text

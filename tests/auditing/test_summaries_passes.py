@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from auditing.models import ChangeContext, ChangeStatement, ChangeTransaction, SummaryPosition
 from auditing.services import statement_summarise as module
@@ -81,21 +83,31 @@ def test_a_transaction_that_stays_open_delays_its_own_lines_only(other_session: 
     assert SummaryPosition.objects.get().target == ""
 
 
-def test_a_version_older_than_the_last_pass_is_found_when_its_transaction_ends(
-    other_session: Connect,
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_version_older_than_many_passes_is_found_when_its_transaction_ends(
+    other_session: Connect, later: int
 ) -> None:
-    """Days may lie between: partitions are left out by time, and never its own."""
-    orders, slow = made("orders"), other_session()
+    """Days may lie between: partitions are left out by time, and never its own.
+
+    The snapshot names an open transaction only when a later one has ended.
+    """
+    orders, slow, others = made("orders"), other_session(), other_session()
     statement_summarise()
+    statement_summarise()
+    weeks = timezone.now() + timedelta(days=30)
     with slow.transaction():
         early = change(slow, orders, "I", 1)
-        slow.execute("UPDATE history.app__orders SET at = at - interval '20 hours'")
-        statement_summarise()
-        # The passes of the next weeks, as they would have left it.
-        SummaryPosition.objects.update(at="2100-01-01T00:00:00Z")
-        assert list(SummaryPosition.objects.get().open_since.values()) != []
+        for _ in range(later):
+            change(others, orders, "I", 2)
+        assert statement_summarise() == later
+        # The times of this pass and of the next ones, as if they came weeks later.
+        SummaryPosition.objects.update(at=weeks)
+        for _ in range(3):
+            assert statement_summarise() == 0
+            SummaryPosition.objects.update(at=weeks)
+        assert SummaryPosition.objects.get().before_at == weeks
     assert statement_summarise() == 1
-    assert [line[0] for line in lines()] == [early]
+    assert early in [line[0] for line in lines()]
 
 
 def test_what_was_rolled_back_has_no_line(other_session: Connect) -> None:
@@ -195,7 +207,9 @@ def test_a_pass_reads_no_partition_of_other_times(other_session: Connect) -> Non
     orders, session = made("orders"), other_session()
     change(session, orders, "I", 1)
     assert statement_summarise() == 1
-    SummaryPosition.objects.update(at="2099-01-01T00:00:00Z", open_since={})
+    SummaryPosition.objects.update(
+        before_at="2099-01-01T00:00:00Z", at="2099-01-01T00:00:00Z", open_since={}
+    )
     with session.transaction():
         session.execute("LOCK TABLE history.app__orders_old IN ACCESS EXCLUSIVE MODE")
         assert statement_summarise() == 0
