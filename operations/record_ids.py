@@ -73,9 +73,12 @@ def record_id(table: Table, *, alias: str = "t") -> sql.Composable:
 
 def _text(column: Column, alias: str) -> sql.Composable:
     name = Identifier(alias, column.name)
-    if column.base_kind == "base" and column.base_type in _WRITTEN:
-        return sql.SQL(_WRITTEN[column.base_type]).format(name)
-    return sql.SQL("{}::pg_catalog.text").format(name)
+    return value_text(column.base_type if column.base_kind == "base" else "", name)
+
+
+def value_text(base_type: str, value: sql.Composable) -> sql.Composable:
+    """A value as it stands in record ids; `base_type` is a name of pg_catalog's, or any other."""
+    return sql.SQL(_WRITTEN.get(base_type, "{}::pg_catalog.text")).format(value)
 
 
 def key_values(text: str, table: Table) -> tuple[str, ...]:
