@@ -20,3 +20,16 @@ class AuditingConfig(AppConfig):
         "operator": ["view_*", "track_table"],
         "auditor": ["view_*"],
     }
+
+    def ready(self) -> None:
+        from django.db.backends.signals import connection_created
+
+        from auditing import task_headers
+        from auditing.context import follow
+
+        connection_created.connect(
+            lambda connection, **_: follow(connection),
+            weak=False,
+            dispatch_uid="auditing.context",
+        )
+        task_headers.connect()

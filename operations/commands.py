@@ -32,9 +32,10 @@ from rich.progress import (
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from operations.acting import acting, acting_say, console_actor, person_fields
 from operations.exceptions import CustodyError
 from operations.models import Run
-from operations.services.actors import actor_get
+from operations.services.actors import actor_get, login_name
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ class CustodyCommand(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
-            result = self.work(**options)
+            with acting(
+                actor=console_actor(options.get("user") or login_name()),
+                reason=options.get("reason") or "",
+                extra={"command": self._name()},
+            ):
+                result = self.work(**options)
         except CustodyError as error:
             self._fail(str(error), error.exit_code, options, type(error).__name__)
         except ProgrammingError as error:
@@ -144,7 +150,13 @@ class CustodyCommand(BaseCommand):
 
     def actor(self, options: dict[str, Any]) -> User:
         """The console user who acts: `--user`, else a system user named after the login."""
-        return actor_get(name=options.get("user"))
+        user = actor_get(name=options.get("user"))
+        acting_say(**person_fields(user))
+        return user
+
+    def _name(self) -> str:
+        """Of the command, as it is called."""
+        return type(self).__module__.rpartition(".")[2]
 
     def shows_progress(self, options: dict[str, Any]) -> bool:
         return sys.stderr.isatty() and not options["json"]

@@ -1,5 +1,6 @@
 """What Custody itself needs to know: where files, keys and mails go, and how runs behave."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,3 +21,14 @@ CUSTODY_ALERT_EMAILS: list[str] = env.list("CUSTODY_ALERT_EMAILS", default=[])
 CUSTODY_ORGANISATION: str = env.str("CUSTODY_ORGANISATION", default="")
 # How long a worker that gives no sign of life keeps its run.
 CUSTODY_RUN_LEASE_SECONDS: int = env.int("CUSTODY_RUN_LEASE_SECONDS", default=30)
+# Whose X-Forwarded-For is believed.
+try:
+    CUSTODY_TRUSTED_PROXIES = [
+        ip_network(text.strip(), strict=False)
+        for text in env.list("CUSTODY_TRUSTED_PROXIES", default=[])
+    ]
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"CUSTODY_TRUSTED_PROXIES: {error}. Give addresses or networks, separated by commas: "
+        "127.0.0.1,10.0.0.0/8"
+    ) from None

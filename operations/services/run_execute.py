@@ -23,6 +23,7 @@ from operations.runs.states import RunState
 from operations.selectors.runs import run_get
 from operations.services.alerts import alert_raise
 from operations.services.lease_keeper import LeaseKeeper, step_mark
+from operations.services.run_acting import acting_for
 from operations.services.run_lease import (
     lease_check,
     lease_release,
@@ -88,28 +89,36 @@ def run_execute(
         LeaseLost: another worker took it over; nothing more was committed here.
         OperationalError: the database could not be reached again; the run can be resumed.
     """
-    using = run_get(run_id).database
-    run = lease_take(run_id=run_id, using=using)
-    with LeaseKeeper(run, step_budget=STEP_BUDGET) as keeper:
-        try:
-            job = run_kind(run.kind)(run)
-            engine = _Engine(run, job, keeper, on_progress or (lambda _run: None))
-            engine.stop_asked = stop_asked or engine.stop_asked
-            return engine.work()
-        except LeaseLost:
+    asked = run_get(run_id)
+    with acting_for(asked):
+        run = lease_take(run_id=run_id, using=asked.database)
+        with LeaseKeeper(run, step_budget=STEP_BUDGET) as keeper:
+            return _worked_on(run, keeper, on_progress, stop_asked)
+
+
+def _worked_on(
+    run: Run,
+    keeper: LeaseKeeper,
+    on_progress: Progress | None,
+    stop_asked: Callable[[], bool] | None,
+) -> Run:
+    try:
+        job = run_kind(run.kind)(run)
+        engine = _Engine(run, job, keeper, on_progress or (lambda _run: None))
+        engine.stop_asked = stop_asked or engine.stop_asked
+        return engine.work()
+    except LeaseLost:
+        raise
+    except KeyboardInterrupt:
+        lease_release(run_id=run.pk, fence=run.fence, to=RunState.PAUSED, message="Interrupted.")
+        raise
+    except (OperationalError, InterfaceError) as error:
+        if not connections[run.database].is_usable():
+            # The database is gone: nothing can be noted down now. The sweeper finds the run.
             raise
-        except KeyboardInterrupt:
-            lease_release(
-                run_id=run_id, fence=run.fence, to=RunState.PAUSED, message="Interrupted."
-            )
-            raise
-        except (OperationalError, InterfaceError) as error:
-            if not connections[using].is_usable():
-                # The database is gone: nothing can be noted down now. The sweeper finds the run.
-                raise
-            return _failed(run, error)
-        except Exception as error:
-            return _failed(run, error)
+        return _failed(run, error)
+    except Exception as error:
+        return _failed(run, error)
 
 
 def _failed(run: Run, error: Exception) -> Run:

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.generic import FormView
 
+from operations.acting import acting_say
 from operations.admin.confirm import typed_field
 from operations.exceptions import CustodyError
 from retention.admin.policy_diff import changes
@@ -48,6 +49,8 @@ class PolicyReviewView(ProposingView, FormView):
             messages.error(request, "This proposal was sent or given up: begin it again.")
             return HttpResponseRedirect(reverse("admin:retention_retentionpolicy_changelist"))
         self.draft = draft
+        # It was asked for on the page before.
+        acting_say(reason=draft.reason)
         try:
             self.policy = draft.current()
             self._guard_version()

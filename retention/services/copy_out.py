@@ -17,6 +17,9 @@ from psycopg import sql
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 
+from auditing.context import context_send
+from auditing.statements import Writes, writes
+
 BLOCK = 1 << 18
 
 Sink = Callable[[bytearray], None]
@@ -34,6 +37,8 @@ def copy_out(copy: sql.Composable, sink: Sink, *, using: str) -> int:
     """
     connections[using].ensure_connection()
     session = connections[using].connection
+    if writes(copy) is Writes.YES:
+        context_send(using=using)
     with connections[using].wrap_database_errors:
         started = session.pgconn.exec_(copy.as_bytes(session))
         if started.status != ExecStatus.COPY_OUT:
