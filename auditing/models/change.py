@@ -78,6 +78,7 @@ class ChangeContext(models.Model):
                 name="context_email",
                 condition=~models.Q(user_email=""),
             ),
+            models.Index(fields=["-id"], name="context_reasoned", condition=~models.Q(reason="")),
             GinIndex(reason_words(), name="context_reason", condition=~models.Q(reason="")),
         ]
 
@@ -166,6 +167,8 @@ class ChangeStatement(models.Model):
     event = models.ForeignKey(AuditEvent, null=True, blank=True, on_delete=models.PROTECT)
 
     class Meta:
+        verbose_name = "change"
+        verbose_name_plural = "audit log"
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["tracked", "-id"], name="statement_tracked"),

@@ -51,6 +51,7 @@ class TrackedTable(models.Model):
     )
 
     class Meta:
+        verbose_name = "audited table"
         ordering: ClassVar = ["schema_name", "table_name", "-id"]
         permissions: ClassVar = [
             ("track_table", "Can start, stop and adjust the audit of tables"),

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.postgres.search import SearchQuery
-
 from auditing.models import ChangeContext, TrackedTable
-from auditing.models.change import reason_words
 
-MOST_CONTEXTS = 2_000
-"""Contexts by request or reason that one page of the log looks at."""
 KINDS = ("console:", "app:", "db:")
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -27,6 +19,8 @@ class LogFilter:
     operation: str = ""
     user: str = ""
     """An actor (`app:4711`), what stands after its colon, or an address."""
+    actor: str = ""
+    """Exactly this one."""
     since: datetime | None = None
     until: datetime | None = None
     request_id: str = ""
@@ -49,23 +43,3 @@ def actors_named(user: str) -> list[str]:
     exact = [user] if user.startswith(KINDS) else [user, *(kind + user for kind in KINDS)]
     lately = ChangeContext.objects.filter(user_email=user).exclude(user_email="").order_by("-id")
     return list(dict.fromkeys([*exact, *lately.values_list("actor", flat=True)[:200]]))
-
-
-def contexts_found(asked: LogFilter, *, not_after: int | None) -> list[int]:
-    """Ids of contexts with that request id and reason, newest first, at most `MOST_CONTEXTS`."""
-    found = ChangeContext.objects.order_by("-id")
-    if asked.request_id:
-        found = found.filter(request_id=asked.request_id).exclude(request_id="")
-    if asked.reason:
-        words = _WORD.findall(asked.reason.lower())
-        if not words:
-            return []
-        found = found.exclude(reason="").annotate(words=reason_words()).filter(words=_query(words))
-    if not_after is not None:
-        found = found.filter(id__lte=not_after)
-    return list(found.values_list("id", flat=True)[:MOST_CONTEXTS])
-
-
-def _query(words: Iterable[str]) -> SearchQuery:
-    text = " & ".join(f"'{word}':*" for word in words)
-    return SearchQuery(text, config="simple", search_type="raw")

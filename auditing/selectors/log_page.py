@@ -16,13 +16,8 @@ from django.db import connections
 from psycopg import sql
 
 from auditing.models import ChangeStatement, Operation, TrackedTable
-from auditing.selectors.log_filter import (
-    MOST_CONTEXTS,
-    LogFilter,
-    actors_named,
-    contexts_found,
-    tracked_named,
-)
+from auditing.selectors.log_contexts import contexts_found, reason_is
+from auditing.selectors.log_filter import LogFilter, actors_named, tracked_named
 
 LOOKED_AT = 20_000
 """Statements that one page looks at."""
@@ -30,6 +25,8 @@ FEW = 2_000
 """Fewer than these are looked at by whichever index finds them."""
 SLACK = 500
 """Statements around a moment: their numbers are taken just before the clock is read."""
+_LAST = 10**18 - 1
+"""No statement has a higher number."""
 _TABLE = sql.SQL("custody.auditing_changestatement")
 
 
@@ -76,13 +73,16 @@ def log_page(
     asked: LogFilter, *, before: Place | None = None, size: int = 50, using: str = "default"
 ) -> LogPage:
     """The newest statements before `before` that are what is asked for."""
-    if asked.by_context:
-        return _by_context(asked, before, size, using)
     conditions = _conditions(asked)
     if any(each == [] for each in conditions.values()):
         return LogPage([], None)
-    bounds = _bounds(asked, before.statement if before else None, using)
-    way = _way(asked, conditions, bounds, using)
+    after = before.statement if before is not None and before.context is None else None
+    bounds = _bounds(asked, after, using)
+    way, few = _way(conditions, bounds, using)
+    if asked.by_context and not (few and (before is None or before.context is None)):
+        return _by_context(asked, conditions, before, size, using)
+    if asked.by_context:
+        way = _Way(way.branches, [*way.rest, _said(asked)])
     ids = _run(_candidates(way, bounds, size, size + 1), using)
     found = [number for (number,) in ids]
     if len(found) > size:
@@ -97,8 +97,9 @@ def log_page(
 def _conditions(asked: LogFilter) -> dict[str, list[sql.Composable]]:
     """Alternatives by what they are about; an empty list is what nothing can be."""
     found: dict[str, list[sql.Composable]] = {}
-    if asked.user:
-        found["actor"] = [_equal("actor", actor) for actor in actors_named(asked.user)]
+    if asked.user or asked.actor:
+        actors = [asked.actor] if asked.actor else actors_named(asked.user)
+        found["actor"] = [_equal("actor", actor) for actor in actors]
     if asked.table:
         found["table"] = [_equal("tracked_id", number) for number in tracked_named(asked.table)]
     if asked.operation:
@@ -108,14 +109,18 @@ def _conditions(asked: LogFilter) -> dict[str, list[sql.Composable]]:
 
 
 def _way(
-    asked: LogFilter, given: dict[str, list[sql.Composable]], bounds: sql.Composable, using: str
-) -> _Way:
-    """By the person, else by the table, else by the operation in every table; few before many."""
+    given: dict[str, list[sql.Composable]], bounds: sql.Composable, using: str
+) -> tuple[_Way, bool]:
+    """By the person, else by the table, else by the operation in every table; few before many.
+
+    With whether those it finds are few.
+    """
     ways = []
     both = sql.SQL("({} AND {})")
     if "operation" in given:
         tables = given.get("table") or [
-            _equal("tracked_id", pk) for pk in TrackedTable.objects.values_list("pk", flat=True)
+            _equal("tracked_id", pk)
+            for pk in TrackedTable.objects.using(using).values_list("pk", flat=True)
         ]
         pairs: list[sql.Composable] = [both.format(t, given["operation"][0]) for t in tables]
         ways.append(_Way(pairs, _others(given, "table", "operation")))
@@ -124,11 +129,23 @@ def _way(
     if "actor" in given:
         ways.append(_Way(given["actor"], _others(given, "actor")))
     if not ways:
-        return _Way([sql.SQL("true")], [])
+        return _Way([sql.SQL("true")], []), False
     for way in ways:
-        if len(ways) > 1 and _is_few(way, bounds, using):
-            return way
-    return ways[-1]
+        if way.branches and _is_few(way, bounds, using):
+            return way, True
+    return ways[-1], False
+
+
+def _said(asked: LogFilter) -> sql.Composable:
+    """What a statement's context has to say: for candidates that are few."""
+    parts: list[sql.Composable] = []
+    if asked.request_id:
+        parts.append(sql.SQL("request_id = {}").format(sql.Literal(asked.request_id)))
+    if asked.reason:
+        parts.append(reason_is(asked.reason))
+    return sql.SQL(
+        "EXISTS (SELECT FROM custody.auditing_changecontext c WHERE c.id = context_id AND {})"
+    ).format(sql.SQL(" AND ").join(parts))
 
 
 def _others(given: dict[str, list[sql.Composable]], *but: str) -> list[sql.Composable]:
@@ -147,7 +164,7 @@ def _is_few(way: _Way, bounds: sql.Composable, using: str) -> bool:
 def _scan(way: _Way, bounds: sql.Composable, most: int) -> sql.Composable:
     """Up to `most` of each branch, by its index."""
     one = sql.SQL(
-        "(SELECT id, tracked_id, operation, actor FROM {table}"
+        "(SELECT id, tracked_id, operation, actor, context_id FROM {table}"
         " WHERE {branch} AND {bounds} ORDER BY id DESC LIMIT {most})"
     )
     return sql.SQL(" UNION ALL ").join(
@@ -214,12 +231,17 @@ def _edge(which: str, condition: str, order: str, moment: datetime, using: str) 
     return sql.Literal(found if found is not None else (2**62 if which == "min" else -1))
 
 
-def _by_context(asked: LogFilter, before: Place | None, size: int, using: str) -> LogPage:
+def _by_context(
+    asked: LogFilter,
+    conditions: dict[str, list[sql.Composable]],
+    before: Place | None,
+    size: int,
+    using: str,
+) -> LogPage:
     """Contexts newest first, their statements newest first."""
     after = before.context if before is not None else None
-    contexts = contexts_found(asked, not_after=after)
-    conditions = _conditions(asked)
-    if not contexts or any(each == [] for each in conditions.values()):
+    contexts = contexts_found(asked, not_after=after, using=using)
+    if not contexts.ids and contexts.looked_to is None:
         return LogPage([], None)
     rest = [*_others(conditions), _bounds(asked, None, using)]
     query = sql.SQL(
@@ -229,7 +251,7 @@ def _by_context(asked: LogFilter, before: Place | None, size: int, using: str) -
         " WHERE {rest} ORDER BY id DESC LIMIT {limit}) s"
         " ORDER BY c.place, s.id DESC LIMIT {limit}"
     ).format(
-        contexts=sql.Literal(contexts),
+        contexts=sql.Literal(contexts.ids),
         table=_TABLE,
         context=sql.Literal(after if after is not None else 2**62),
         statement=sql.Literal(before.statement if before is not None else 2**62),
@@ -241,9 +263,10 @@ def _by_context(asked: LogFilter, before: Place | None, size: int, using: str) -
     shown = _read([number for number, _ in found[:size]], using)
     if len(found) > size:
         return LogPage(shown, Place(*found[size - 1]))
-    if len(contexts) < MOST_CONTEXTS:
+    if contexts.looked_to is None:
         return LogPage(shown, None)
-    return LogPage(shown, Place(0, contexts[-1]), _context_at(contexts[-1], using))
+    older = Place(_LAST, contexts.looked_to - 1)
+    return LogPage(shown, older, _context_at(contexts.looked_to, using))
 
 
 def _context_at(number: int, using: str) -> datetime | None:
