@@ -46,10 +46,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if sees("operations.view_alert"):
         context["lines"] = [*_process_lines(), *_missed_lines(), *_alert_lines()]
     if sees("operations.view_run"):
-        context["working"] = [_shown(run) for run in _runs(state__in=OWNED)]
+        context |= _runs()
         context["queued"] = Run.objects.filter(state=RunState.QUEUED).count()
-        context["waiting"] = [_shown(run) for run in _runs(state=RunState.AWAITING_APPROVAL)]
-        context["last"] = [_shown(run) for run in _runs(finished_at__isnull=False)]
         context["days"] = _days()
         context["days_total"] = number(sum(day["rows"] for day in context["days"]))
     if sees("operations.view_certificate"):
@@ -80,15 +78,15 @@ def _process_line(sign: SignOfLife) -> Line:
 
 def _missed_lines() -> list[Line]:
     # With the worker dead nobody raises the alert: then the overview says it itself.
-    alerted = set(
-        Alert.objects.filter(key__startswith="job-missed:", resolved_at=None).values_list(
-            "key", flat=True
-        )
-    )
+    missed = {f"job-missed:{job.name}": job for job in jobs_missed()}
+    if not missed:
+        return []
+    open_alerts = Alert.objects.filter(key__in=missed, resolved_at=None)
+    alerted = set(open_alerts.values_list("key", flat=True))
     return [
         Line("warning", missed_text(job), MISSED_REMEDY)
-        for job in jobs_missed()
-        if f"job-missed:{job.name}" not in alerted
+        for key, job in missed.items()
+        if key not in alerted
     ]
 
 
@@ -111,10 +109,22 @@ def _alert_url(alert: Alert) -> str:
     return reverse("admin:operations_alert_change", args=[alert.pk])
 
 
-def _runs(**conditions: Any) -> list[Run]:
-    found = Run.objects.filter(**conditions).select_related("requester").defer(*_PAYLOAD)
+def _runs() -> dict[str, list[dict[str, Any]]]:
+    """The newest runs that are worked on, that wait for approval, and that ended."""
     # By number, which an index serves; they end in nearly that order.
-    return list(found.order_by("-id")[:SHOWN])
+    newest = Run.objects.order_by("-id").values("pk")
+    wanted = newest.filter(state__in=OWNED)[:SHOWN].union(
+        newest.filter(state=RunState.AWAITING_APPROVAL)[:SHOWN],
+        newest.filter(finished_at__isnull=False)[:SHOWN],
+    )
+    runs = Run.objects.filter(pk__in=wanted).select_related("requester").defer(*_PAYLOAD)
+    found = list(runs.order_by("-id"))
+    parts = {
+        "working": [run for run in found if run.state in OWNED],
+        "waiting": [run for run in found if run.state == RunState.AWAITING_APPROVAL],
+        "last": [run for run in found if run.finished_at is not None],
+    }
+    return {part: [_shown(run) for run in each[:SHOWN]] for part, each in parts.items()}
 
 
 def _shown(run: Run) -> dict[str, Any]:
