@@ -1,15 +1,20 @@
-"""Vetoes for the time of a test, and a table too large to be counted at once."""
+"""Vetoes for the time of a test, terms nobody saved, and what the command tells of them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
+from typing import Any
 
+from django.core.management import call_command
 from psycopg import sql
 
 from operations import vetoes
 from operations.catalogue.types import Table, TableName
 from operations.vetoes import Protection
+from retention.models import RetentionPolicy
 
 CONDITION = {"column": "kind", "operator": "=", "value": "k"}
 
@@ -36,3 +41,22 @@ def held(cases: dict[str, str | None]) -> Iterator[None]:
         yield
     finally:
         vetoes.unregister("test")
+
+
+def unsaved(table: str = "events", **terms: Any) -> RetentionPolicy:
+    given = {
+        "name": table,
+        "schema_name": "app",
+        "table_name": table,
+        "age_column": "created_at",
+        "keep_hours": 24 * 365,
+        **terms,
+    }
+    return RetentionPolicy(**given)
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    out = StringIO()
+    call_command("policy_preview", *arguments, "--json", stdout=out)
+    document: dict[str, Any] = json.loads(out.getvalue())
+    return document
