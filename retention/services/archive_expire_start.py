@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -13,8 +12,8 @@ from django.utils import timezone
 from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.exceptions import RunBusy
-from operations.runs.states import OPEN, OWNED, RunState
-from operations.selectors.runs import run_get, run_open_for
+from operations.runs.states import OPEN, RunState
+from operations.selectors.runs import run_open_for
 from operations.services.runs import run_create
 from retention.exceptions import ArchiveRefused
 from retention.models import Archive, RetentionPolicy
@@ -113,11 +112,8 @@ def archive_expire(
     """
     try:
         run = expiry_request(due=due, requester=requester, reason=reason)
-        while wait and run is not None and run.current is RunState.AWAITING_APPROVAL:
-            time.sleep(1)
-            run = run_get(run.pk)
-        if run is not None and run.current in (RunState.QUEUED, *OWNED):
-            run = run_to_end(run=run, on_progress=on_progress)
+        if run is not None:
+            run = run_to_end(run=run, wait=wait, on_progress=on_progress)
         return ExpiryAnswer(due, run)
     except CustodyError as error:
         return ExpiryAnswer(due, None, str(error))

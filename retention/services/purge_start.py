@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,15 +10,12 @@ from django.utils import timezone
 
 from operations.exceptions import CustodyError
 from operations.models import Run
-from operations.runs.exceptions import LeaseLost, RunBusy
 from operations.runs.kinds import Plan
-from operations.runs.states import OWNED, RunState
-from operations.selectors.runs import run_get, run_open_for, runs_with_dead_lease
-from operations.services.run_execute import run_execute
-from operations.services.run_lease import lease_seconds
-from operations.services.runs import run_create, run_resume
+from operations.selectors.runs import run_open_for
+from operations.services.runs import run_create
 from retention.models import RetentionPolicy
 from retention.services.purge_plan import purge_plan
+from retention.services.run_to_end import run_again, run_to_end
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,7 @@ def purge_request(*, policy: RetentionPolicy, requester: User, reason: str = "")
             reason=reason,
             using=policy.database,
         )
-    gone = run.current in OWNED and run.pk in runs_with_dead_lease(run_id=run.pk)
-    if gone or run.current in (RunState.FAILED, RunState.PAUSED):
-        return run_resume(run_id=run.pk, actor=requester, reason=reason)
-    return run
+    return run_again(run=run, requester=requester, reason=reason)
 
 
 def purge_run(
@@ -77,29 +70,8 @@ def purge_run(
     """
     try:
         run = purge_request(policy=policy, requester=requester, reason=reason)
-        while wait and run.current is RunState.AWAITING_APPROVAL:
-            time.sleep(1)
-            run = run_get(run.pk)
-        if run.current in (RunState.QUEUED, *OWNED):
-            run = _execute(run, on_progress)
-        return PurgeAnswer(policy, run_get(run.pk))
-    except LeaseLost:
-        return PurgeAnswer(policy, run_get(run.pk))
+        run = run_to_end(run=run, wait=wait, on_progress=on_progress)
+        return PurgeAnswer(policy, run)
     except CustodyError as error:
         # Also a table that is gone: one policy that cannot go keeps no other from going.
         return PurgeAnswer(policy, None, str(error))
-
-
-def _execute(run: Run, on_progress: Callable[[Run], None] | None) -> Run:
-    """Waits for the lease of a worker that was killed a moment ago, then works."""
-    give_up = time.monotonic() + lease_seconds() + 5
-    seen = {run.done}
-    while True:
-        try:
-            return run_execute(run_id=run.pk, on_progress=on_progress)
-        except RunBusy:
-            seen.add(run_get(run.pk).done)
-            # One more batch may be the last COMMIT of the killed; two are a living worker's.
-            if time.monotonic() > give_up or len(seen) > 2:
-                raise
-            time.sleep(0.5)

@@ -15,7 +15,7 @@ from operations.conditions.structure import to_json
 from operations.models import Certificate, Run
 from operations.runs.exceptions import RunBusy
 from retention.models import Archive
-from retention.services import purge_start
+from retention.services import run_to_end
 from retention.services.purge_start import purge_run
 
 from .purging import (
@@ -210,7 +210,7 @@ def test_the_last_batch_of_a_killed_worker_does_not_look_like_a_living_one(
     execute: Execute, person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_events(execute, due=300)
-    original = purge_start.run_execute
+    original = run_to_end.run_execute
     tries: list[int] = []
 
     def busy(**arguments: Any) -> Run:
@@ -222,7 +222,7 @@ def test_the_last_batch_of_a_killed_worker_does_not_look_like_a_living_one(
         Run.objects.update(done=0)
         return original(**arguments)
 
-    monkeypatch.setattr(purge_start, "run_execute", busy)
+    monkeypatch.setattr(run_to_end, "run_execute", busy)
     assert ran(purge_run(policy=make_policy(), requester=person)).done == 300
     assert len(tries) == 3
 
