@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 STAMP := .venv/installed
+# Each file is one worker's, the longest first (tests/order.py).
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 PORT ?= 8000
 ARGS ?=
 
@@ -61,13 +63,13 @@ browser:
 		echo "Chromium could not be installed: the browser tests will not run." >&2; }
 
 tests: setup
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup -q
+	@$(PYTEST)
 	@echo "Again, what is SQL-heavy: on PostgreSQL 16, by a role that is neither superuser nor above"
 	@echo "row-level security:"
 	@CUSTODY_TEST_POSTGRES=16 CUSTODY_TEST_ROLE=plain \
-		$(BIN)/python -m pytest -n 3 --dist loadgroup -q -m "sql and not superuser"
+		$(PYTEST) -m "sql and not superuser"
 	@echo "And what needs a superuser or a server of its own, on PostgreSQL 16:"
-	@CUSTODY_TEST_POSTGRES=16 $(BIN)/python -m pytest -n 3 --dist loadgroup -q -m superuser
+	@CUSTODY_TEST_POSTGRES=16 $(PYTEST) -m superuser
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:

@@ -10,10 +10,16 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from pytest_django import Settings
+from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker, Settings
 
-from . import environment
+from . import environment, order, resetting
 from .s3_server import S3Server
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order.longest_first(items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -21,16 +27,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a superuser, or a server of its own")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """After it, a test that commits is undone by `resetting`, where the role may."""
+    with django_db_blocker.unblock():
+        baseline = resetting.baseline_take()
+    if baseline is not None:
+
+        def restore(case: TransactionTestCase) -> None:
+            baseline.restore()
+
+        TransactionTestCase._fixture_teardown = restore
+
+
 @pytest.fixture(autouse=True)
-def own_files(settings: Settings, tmp_path: Path) -> None:
-    """Storage and keys of one test are nobody else's."""
+def own_settings(settings: Settings, tmp_path: Path) -> None:
+    """Storage and keys of one test are nobody else's, and passwords cost no time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CUSTODY_STORAGE = tmp_path / "storage"
     settings.CUSTODY_KEYS = tmp_path / "keys"
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    """A server that speaks S3. Its tests are of the group `s3`, so that there is one of it."""
+    """A server that speaks S3, for those who need it."""
     server = S3Server()
     yield server
     server.stop()

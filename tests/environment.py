@@ -46,6 +46,8 @@ def _embedded(var: Path) -> None:
     if is_plain():
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {PLAIN_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB")
+            # For `resetting`, between the tests.
+            connection.execute(f"GRANT SET ON PARAMETER session_replication_role TO {PLAIN_ROLE}")
         url = psycopg.conninfo.make_conninfo(url, user=PLAIN_ROLE)
     os.environ["DATABASE_URL"] = url
 

@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
-from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from retention.models import RetentionPolicy
@@ -95,12 +94,11 @@ def new_page(
 
 
 @pytest.fixture
-def sign_in(new_page: Callable[..., Page], settings: Settings) -> SignIn:
+def sign_in(new_page: Callable[..., Page]) -> SignIn:
     """`sign_in("officer")`: a page on which somebody of that role sees the overview.
 
     With `role`, somebody of that role under another name.
     """
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
     def come_in(name: str, *, role: str = "", **options: Any) -> Page:
         if not User.objects.filter(username=name).exists():

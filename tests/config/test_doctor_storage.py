@@ -19,7 +19,7 @@ from tests.s3_server import S3Server
 
 from .console import findings, names_of_wrong
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("s3")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,7 @@ from config.embedded import EmbeddedPostgres
 from .console import Console, address, execute, findings, names_of_wrong, psql
 from .embedded_place import SETTINGS
 
-pytestmark = [
-    pytest.mark.superuser,
-    # Its server and its shop are made once, for one worker.
-    pytest.mark.xdist_group("roles_sql"),
-]
+pytestmark = pytest.mark.superuser
 
 # The embedded server has a superuser "custody" already.
 NAMES = ["--console", "keeper", "--application", "shopkeeper"]

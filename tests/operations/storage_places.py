@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from operations.storage import Storage
 from operations.storage.folder import FolderStorage
 from operations.storage.s3 import S3Storage
 from operations.storage.s3_place import S3Place
 from tests.s3_server import S3Server
 
-S3 = pytest.mark.xdist_group("s3")
-KINDS = ["folder", pytest.param("s3", marks=S3), pytest.param("s3 with versions", marks=S3)]
+KINDS = ["folder", "s3", "s3 with versions"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from operations.dispatch import RUN_EXECUTE
 from operations.models import Run
@@ -47,11 +47,6 @@ def asker() -> User:
 @pytest.fixture
 def policy() -> RetentionPolicy:
     return make_policy()
-
-
-@pytest.fixture
-def quick_passwords(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -188,7 +183,6 @@ def test_without_a_reason_nothing_happens(
     assert run.current is S.QUEUED
 
 
-@pytest.mark.usefixtures("quick_passwords")
 def test_another_person_approves_the_plan_they_were_shown_with_their_own_password(
     asker: User,
     policy: RetentionPolicy,
@@ -209,7 +203,6 @@ def test_another_person_approves_the_plan_they_were_shown_with_their_own_passwor
     assert sent.get(timeout=5).payload[1] == {"run_id": run.pk}
 
 
-@pytest.mark.usefixtures("quick_passwords")
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -230,7 +223,6 @@ def test_an_approval_needs_the_approvers_password_and_the_very_plan(
     assert run.current is S.AWAITING_APPROVAL
 
 
-@pytest.mark.usefixtures("quick_passwords")
 @pytest.mark.parametrize("decision", ["approve", "refuse"])
 def test_nobody_approves_or_refuses_what_they_asked_for(
     policy: RetentionPolicy, decision: str
@@ -244,7 +236,6 @@ def test_nobody_approves_or_refuses_what_they_asked_for(
     assert run.current is S.AWAITING_APPROVAL
 
 
-@pytest.mark.usefixtures("quick_passwords")
 def test_a_refused_run_is_cancelled_and_says_who_and_why(
     asker: User, policy: RetentionPolicy
 ) -> None:

@@ -23,11 +23,6 @@ pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "kind")]
 PASSWORD = "another long password"
 
 
-@pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def kind() -> Iterator[None]:
     with sweeping():

@@ -26,7 +26,6 @@ from tests.s3_server import S3Server
 
 from .s3_storages import Make, answer, interfere, put
 
-pytestmark = pytest.mark.xdist_group("s3")
 SOON = timedelta(days=400)
 
 

@@ -33,10 +33,7 @@ PLACE = "retention_legalhold_place"
 
 
 @pytest.fixture(autouse=True)
-def events(settings: object) -> None:
-    settings.PASSWORD_HASHERS = [  # type: ignore[attr-defined]
-        "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]
+def events() -> None:
     make_table(rows=20)
 
 

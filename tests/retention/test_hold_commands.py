@@ -23,8 +23,7 @@ PASSWORD = "another long password"
 
 
 @pytest.fixture(autouse=True)
-def events(governed: str, execute: Execute, settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def events(governed: str, execute: Execute) -> None:
     make_events(execute, due=20, fresh=0, ageless=0)
     officer("ada")
     officer("grace", password=PASSWORD)

@@ -26,8 +26,7 @@ Type = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def events(governed: str, execute: Callable[..., Any], settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def events(governed: str, execute: Callable[..., Any]) -> None:
     make_events(execute, due=20, fresh=5, ageless=0)
     execute("CREATE TABLE app.logs (id int PRIMARY KEY, at timestamptz)")
     execute("INSERT INTO app.logs SELECT n, now() - interval '30 days' FROM generate_series(1,9) n")

@@ -34,10 +34,7 @@ from .purging import (
 from .records import assert_all_there, record_policy, state
 from .s3_bucket import Buckets
 
-pytestmark = [
-    pytest.mark.xdist_group("s3"),
-    pytest.mark.usefixtures("governed", "small_batches"),
-]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 600
 TERM = 3650

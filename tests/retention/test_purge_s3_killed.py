@@ -26,10 +26,7 @@ from .purging import assert_whole, files, known_files, live, make_events, make_p
 from .s3_bucket import Buckets
 from .writing import EVERYTHING, Writer, assert_hardly_waited, assert_nothing_lost, stop
 
-pytestmark = [
-    pytest.mark.xdist_group("s3"),
-    pytest.mark.usefixtures("governed", "small_batches"),
-]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 600
 TERM = 3650
