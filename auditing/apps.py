@@ -26,6 +26,7 @@ class AuditingConfig(AppConfig):
 
         from auditing import task_headers
         from auditing.context import follow
+        from auditing.services import baseline  # noqa: F401  (registers the kind of run)
 
         connection_created.connect(
             lambda connection, **_: follow(connection),

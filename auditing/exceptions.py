@@ -1,13 +1,33 @@
-"""What can stand in the way of auditing, and of reading and restoring what was audited."""
+"""What the audit refuses or cannot do, each in a sentence that says what to do."""
 
 from __future__ import annotations
 
-from operations.exceptions import Refused, UsageError
+from operations.exceptions import CustodyError, Refused, UsageError
+
+
+class NotTrackable(Refused):
+    """The table cannot be audited as it is; the text has the remedy."""
+
+
+class NotTracked(UsageError):
+    """The table is not audited."""
+
+
+class AlreadyTracked(Refused):
+    """The table is audited already."""
+
+
+class BadColumns(UsageError):
+    """Columns were named that the table has not, or that cannot be kept so."""
 
 
 class NoSuchVersion(UsageError):
-    """The record has no version of this number, or no history at all."""
+    """The record has no version of this number, or no version at all."""
 
 
 class RestoreRefused(Refused):
     """The version cannot be put back as things are: what is in the way is named."""
+
+
+class TableBusy(CustodyError):
+    """The lock that a change of the audit needs was not had in time; nothing was changed."""

@@ -41,6 +41,9 @@ class TrackedTable(models.Model):
         blank=True,
         help_text="While set, a row without a version since this number gets its old image first.",
     )
+    baseline_at = models.DateTimeField(
+        null=True, blank=True, help_text="When `baseline_seq` was taken: the time of its images."
+    )
     fingerprint = models.CharField(
         max_length=32, blank=True, help_text="Of the columns that the capture was made for."
     )

@@ -14,13 +14,13 @@ from operations.models import Run
 from operations.runs.exceptions import RunBusy
 from operations.runs.states import OPEN, RunState
 from operations.selectors.runs import run_open_for
+from operations.services.run_to_end import run_again, run_to_end
 from operations.services.runs import run_create
 from retention.exceptions import ArchiveRefused
 from retention.models import Archive, RetentionPolicy
 from retention.selectors.archives_due import archives_due, kept_because
 from retention.services.archive_expire import KIND
 from retention.services.archive_vetoes import archive_vetoes, vetoes_token
-from retention.services.run_to_end import run_again, run_to_end
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.runs.kinds import Plan
 from operations.selectors.runs import run_open_for
+from operations.services.run_to_end import run_again, run_to_end
 from operations.services.runs import run_create
 from retention.models import RetentionPolicy
 from retention.services.purge_plan import purge_plan
-from retention.services.run_to_end import run_again, run_to_end
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from operations.models import Run
 from operations.runs.exceptions import RunBusy
 from operations.selectors.runs import run_open_for
+from operations.services.run_to_end import run_again, run_to_end
 from operations.services.runs import run_create
 from retention.models import Archive
 from retention.selectors.restore_choice import RestoreChoice
-from retention.services.run_to_end import run_again, run_to_end
 
 ALL = RestoreChoice()
 

@@ -1,0 +1,71 @@
+"""manage.py audit_sync [TABLE]"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from auditing.baseline_commands import baseline_taken, baseline_told
+from auditing.presenting import standing_json, standing_line, tracked_json
+from auditing.selectors.tracked import standings, tracked_get, tracked_tables
+from auditing.services.sync import Synced, table_sync
+from operations.commands import CustodyCommand, Result
+from operations.exceptions import CustodyError
+
+
+class Command(CustodyCommand):
+    help = (
+        "Adjusts the audit to tables whose columns, partitions or names changed: new columns get "
+        "their place in the history, new partitions their triggers. Nothing captured is changed."
+    )
+    changes = True
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "table", metavar="TABLE", nargs="?", help="NAME or SCHEMA.NAME; without it every one"
+        )
+
+    def work(self, **options: Any) -> Result:
+        named = tracked_get(options["table"]) if options["table"] else None
+        if options["dry_run"]:
+            found = standings(only=named)
+            return Result(
+                {"dry_run": True, "tables": [standing_json(each) for each in found]},
+                [*[standing_line(each) for each in found], "Nothing was changed."],
+            )
+        actor = self.actor(options)
+        documents, lines, failures = [], [], []
+        for tracked in [named] if named else tracked_tables():
+            try:
+                synced = table_sync(tracked, actor=actor, reason=options["reason"])
+                run = baseline_taken(self, synced.tracked, options, actor=actor)
+            except CustodyError as error:
+                if named:
+                    raise
+                failures.append(f"{tracked}: {error}")
+                continue
+            document, said = baseline_told(run)
+            documents.append({**tracked_json(synced.tracked), "run": document})
+            lines += [_line(synced), *said]
+        return Result(
+            {"tables": documents, "failures": failures},
+            [*lines, *failures],
+            1 if failures else 0,
+            f"{len(failures)} could not be adjusted." if failures else "",
+        )
+
+
+def _line(synced: Synced) -> str:
+    if not synced.anything:
+        return f"{synced.tracked}: as it should be."
+    done = []
+    if synced.renamed_from:
+        done.append(f"was {synced.renamed_from}")
+    if synced.columns_added:
+        done.append(f"{len(synced.columns_added)} new columns in the history")
+    if synced.triggers_made:
+        done.append(f"{synced.triggers_made} triggers made")
+    if synced.guarded_changed:
+        done.append("looks for changed columns another way")
+    return f"{synced.tracked}: {', '.join(done)}."

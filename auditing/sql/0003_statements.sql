@@ -1,0 +1,244 @@
+-- The statements that write versions.
+--
+-- They run as their owner under the caller's search_path, so every name, type and operator in them
+-- is qualified; a SET clause would cost each single-row statement more than the rest of the call
+-- (docs/performance.md).
+-- A value as text that reads back the same whatever the session's DateStyle is.
+CREATE FUNCTION custody.audit_as_text(value text, type oid)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN type = ANY ('{date,time,timetz,timestamp,timestamptz}'::regtype[])
+            THEN format('(pg_catalog.to_jsonb(%s) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[])', value)
+            ELSE format('%s::pg_catalog.text', value) END;
+
+-- The record id of a row of `alias`: what `operations.record_ids` makes in Python. NULL without key.
+CREATE FUNCTION custody.audit_record_id(tracked bigint, alias text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    parts text[];
+BEGIN
+    SELECT array_agg(
+        CASE
+            WHEN c.type = 'numeric'::regtype THEN format('pg_catalog.trim_scale(%s)::pg_catalog.text', v.value)
+            WHEN c.type = 'bytea'::regtype
+            THEN format('(''\x'' OPERATOR(pg_catalog.||) pg_catalog.encode(%s, ''hex''))', v.value)
+            WHEN c.type = 'date'::regtype
+            THEN format('(pg_catalog.to_json(%s) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[])', v.value)
+            WHEN c.type = 'timestamp'::regtype
+            THEN format('pg_catalog.replace(pg_catalog.to_json(%s) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[], ''T'', '' '')', v.value)
+            WHEN c.type = 'timestamptz'::regtype
+            THEN format('(pg_catalog.replace(pg_catalog.to_json(pg_catalog.timezone(''UTC'', %s)) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[], ''T'', '' '') OPERATOR(pg_catalog.||) ''+00'')', v.value)
+            ELSE format('%s::pg_catalog.text', v.value)
+        END ORDER BY c.key_position)
+      INTO parts
+      FROM custody.audit_columns(tracked) c
+      CROSS JOIN LATERAL (SELECT alias || '.' || quote_ident(c.name) AS value) v
+     WHERE c.key_position IS NOT NULL;
+    IF parts IS NULL THEN
+        RETURN 'NULL::pg_catalog.text';
+    ELSIF array_length(parts, 1) = 1 THEN
+        RETURN parts[1];
+    END IF;
+    RETURN format('pg_catalog.to_json(ARRAY[%s])::pg_catalog.text', array_to_string(parts, ', '));
+END
+$function$;
+
+-- That a row of the history `h` is a version of the key of `alias`; NULL when the key is gone. An
+-- attnum whose type changed has its value in one of several columns.
+CREATE FUNCTION custody.audit_same_key(tracked bigint, alias text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN count(*) FILTER (WHERE c.history_name IS NULL) = 0 THEN
+        string_agg(format('%s OPERATOR(pg_catalog.=) %s.%I::%s', kept.value, alias, c.name,
+                          custody.audit_type_name(c.history_type)), ' AND ' ORDER BY c.key_position)
+    END
+    FROM custody.audit_columns(tracked) c
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN count(*) > 1
+                    THEN format('COALESCE(%s)', string_agg(
+                         format('h.%I::%s', h.name, custody.audit_type_name(c.history_type)), ', ' ORDER BY h.id DESC))
+                    ELSE format('h.%I', min(h.name)) END AS value
+        FROM custody.auditing_historycolumn h
+        WHERE h.tracked_id = tracked AND h.attnum = c.attnum
+    ) kept
+    WHERE c.key_position IS NOT NULL;
+END;
+
+-- The statements that write the versions of one firing, in order. With `dynamic` they are for
+-- EXECUTE and have $1 to $9 where the capture function has its variables.
+--   kind: insert, update, rekeyed (a key changed: rows are paired by their place, which is the same
+--         in both transition tables), delete, purge, truncate and baseline (of the relation put for their %s)
+--   overtaken: the statement's own triggers may have changed its rows again before we were called;
+--         what is not the row that now stands in the table gets the number reserved before that.
+CREATE FUNCTION custody.audit_statements(tracked bigint, kind text, overtaken boolean, dynamic boolean)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    t custody.auditing_trackedtable;
+    v text[] := CASE WHEN dynamic THEN '{$1,$2,$3,$4,$5,$6,$7}'::text[]
+        ELSE '{v_statement,v_xid,v_at,v_user,v_client,v_context,v_reserved}'::text[] END;
+    layout bigint := custody.audit_layout(tracked);
+    targets text;
+    images_o text;
+    images_n text;
+    spilled_o text;
+    spilled_n text;
+    bits text;
+    differ text;
+    rekeyed text;
+    pairs text;
+    live_key_n text;
+    live_key_o text;
+    live_image text;
+    same_key text := custody.audit_same_key(tracked, 'o');
+    old_rows text;
+    new_rows text;
+    paired text;
+    seq_n text := 'pg_catalog.nextval(''custody.audit_seq''::pg_catalog.regclass)';
+    seq_o text;
+    made text[] := '{}';
+BEGIN
+    SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    SELECT COALESCE(string_agg(format(', %I', c.history_name), '' ORDER BY c.attnum), ''),
+           COALESCE(string_agg(format(', o.%I', c.name) || cast_to.type, '' ORDER BY c.attnum), ''),
+           COALESCE(string_agg(format(', n.%I', c.name) || cast_to.type, '' ORDER BY c.attnum), '')
+      INTO targets, images_o, images_n
+      FROM custody.audit_columns(tracked) c
+      CROSS JOIN LATERAL (SELECT CASE WHEN c.type = c.history_type THEN ''
+                                 ELSE '::' || custody.audit_type_name(c.history_type) END AS type) cast_to
+     WHERE c.history_name IS NOT NULL;
+    SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, ', c.attnum)
+                  || custody.audit_as_text(format('o.%I', c.name), c.type), ', ' ORDER BY c.attnum)),
+           format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, ', c.attnum)
+                  || custody.audit_as_text(format('n.%I', c.name), c.type), ', ' ORDER BY c.attnum))
+      INTO spilled_o, spilled_n
+      FROM custody.audit_columns(tracked) c
+     WHERE c.history_name IS NULL AND c.handling = 'captured' AND c.generated <> 'v'
+    HAVING count(*) > 0;
+    -- The leftmost bit is the first column's: a cast from bigint takes the last bits of it.
+    SELECT string_agg(word.text, ' OPERATOR(pg_catalog.||) ' ORDER BY word.number) INTO bits
+      FROM (
+        SELECT c.place / 62 AS number,
+               '(' || string_agg(
+                   format('CASE WHEN %s THEN ', custody.audit_differs(quote_ident(c.name), c.type, c."collation"))
+                   || (1::bigint << (least(c.place / 62 * 62 + 61, c.last) - c.place))
+                   || '::pg_catalog.int8 ELSE 0::pg_catalog.int8 END',
+                   ' OPERATOR(pg_catalog.|) ' ORDER BY c.place)
+               || format(')::pg_catalog.bit(%s)', count(*)) AS text
+          FROM (SELECT x.*, max(x.place) OVER () AS last FROM custody.audit_columns(tracked) x) c
+         WHERE c.place IS NOT NULL
+         GROUP BY c.place / 62
+      ) word;
+    -- Keys last: they seldom change, and OR ends with the first that is true.
+    SELECT string_agg(custody.audit_differs(quote_ident(c.name), c.type, c."collation"),
+                      ' OR ' ORDER BY c.key_position NULLS FIRST, c.attnum),
+           string_agg(custody.audit_differs(quote_ident(c.name), c.type, c."collation"),
+                      ' OR ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL),
+           string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)),
+                      ' AND ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL)
+      INTO differ, rekeyed, pairs
+      FROM custody.audit_columns(tracked) c
+     WHERE c.place IS NOT NULL AND (c.significant OR c.key_position IS NOT NULL);
+    IF NOT custody.audit_key_holds(tracked) THEN
+        -- Without a unique key rows could only be paired with each other's.
+        pairs := NULL;
+    END IF;
+    old_rows := CASE WHEN NOT t.row_level THEN 'custody_old' WHEN dynamic THEN '(SELECT ($8).*)' ELSE '(SELECT OLD.*)' END;
+    new_rows := CASE WHEN NOT t.row_level THEN 'custody_new' WHEN dynamic THEN '(SELECT ($9).*)' ELSE '(SELECT NEW.*)' END;
+    paired := format('(SELECT x.*, pg_catalog.row_number() OVER () AS "custody:place" FROM %s x) o FULL JOIN '
+                     '(SELECT x.*, pg_catalog.row_number() OVER () AS "custody:place" FROM %s x) n '
+                     'ON o."custody:place" OPERATOR(pg_catalog.=) n."custody:place"', old_rows, new_rows);
+    seq_o := seq_n;
+    IF overtaken THEN
+        SELECT string_agg(format('l.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND '),
+               string_agg(format('l.%1$I %2$s o.%1$I', c.name, custody.audit_equality(c.type)), ' AND ')
+          INTO live_key_n, live_key_o
+          FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
+        SELECT format('pg_catalog.record_image_eq(ROW(%s), ROW(%s))', string_agg(format('l.%I', c.name), ', ' ORDER BY c.attnum),
+                      string_agg(format('n.%I', c.name), ', ' ORDER BY c.attnum))
+          INTO live_image FROM custody.audit_columns(tracked) c WHERE c.place IS NOT NULL;
+        IF live_key_n IS NOT NULL THEN
+            seq_o := format('CASE WHEN EXISTS (SELECT FROM %s%s l WHERE %s) THEN %s ELSE %s END',
+                            CASE WHEN t.row_level THEN 'ONLY ' ELSE '' END,
+                            custody.audit_relation(t.table_oid::oid), live_key_o, v[7], seq_n);
+            seq_n := format('CASE WHEN EXISTS (SELECT FROM %s%s l WHERE %s AND %s) THEN %s ELSE %s END',
+                            CASE WHEN t.row_level THEN 'ONLY ' ELSE '' END,
+                            custody.audit_relation(t.table_oid::oid), live_key_n, live_image, seq_n, v[7]);
+        END IF;
+    END IF;
+
+    IF kind = 'purge' THEN
+        IF same_key IS NOT NULL THEN
+            made := made || format('DELETE FROM history.%I h USING %s o WHERE %s', t.history_name, old_rows, same_key);
+        END IF;
+        RETURN made;
+    END IF;
+    IF t.baseline_seq IS NOT NULL AND kind <> 'insert' THEN
+        -- What a row was before its first change, where no baseline has come to it.
+        made := made || (custody.audit_insert(t.history_name, targets, t.baseline_seq::text, 'B', v,
+                format('%L::pg_catalog.timestamptz', t.baseline_at), layout, NULL, spilled_o, images_o)
+            || CASE WHEN kind IN ('truncate', 'baseline') THEN ' FROM ONLY %s o' ELSE format(' FROM %s o', old_rows) END
+            || CASE WHEN same_key IS NULL THEN '' ELSE format(
+               ' WHERE NOT EXISTS (SELECT FROM history.%I h WHERE %s'
+               ' AND h.seq OPERATOR(pg_catalog.>=) %s::pg_catalog.int8'
+               ' AND h.at OPERATOR(pg_catalog.>=) %L::pg_catalog.timestamptz'
+               ' AND h.at OPERATOR(pg_catalog.<=) %s)',
+               t.history_name, same_key, t.baseline_seq, t.baseline_at, v[3]) END);
+    END IF;
+    IF kind = 'baseline' THEN
+        RETURN made;
+    END IF;
+    CASE kind
+    WHEN 'insert' THEN
+        made := made || (custody.audit_insert(t.history_name, targets, seq_n, 'I', v, v[3], layout, NULL, spilled_n, images_n)
+                         || format(' FROM %s n', new_rows));
+    WHEN 'delete' THEN
+        made := made || (custody.audit_insert(t.history_name, targets, seq_o, 'D', v, v[3], layout, NULL, spilled_o, images_o)
+                         || format(' FROM %s o', old_rows));
+    WHEN 'truncate' THEN
+        made := made || (custody.audit_insert(t.history_name, targets, seq_o, 'T', v, v[3], layout, NULL, spilled_o, images_o)
+                         || ' FROM ONLY %s o');
+    WHEN 'update' THEN
+        -- FULL, though each row finds its other: no plan of it is a nested loop, whose cost a plan
+        -- cached for one row would multiply by the square of the next statement's.
+        made := made || (custody.audit_insert(t.history_name, targets, seq_n, 'U', v, v[3], layout, bits, spilled_n, images_n)
+                         || CASE WHEN pairs IS NULL THEN format(' FROM %s WHERE %s', paired, differ)
+                            ELSE format(' FROM %s o FULL JOIN %s n ON %s WHERE %s', old_rows, new_rows, pairs, differ) END);
+    WHEN 'rekeyed' THEN
+        IF rekeyed IS NOT NULL THEN
+            -- All keys are given up before any is taken: id = id + 1 does both to most of them.
+            made := made || (custody.audit_insert(t.history_name, targets, seq_o, 'R', v, v[3], layout, NULL,
+                    format('COALESCE(%s, ''{}''::pg_catalog.jsonb) OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(''now'', %s)',
+                           COALESCE(spilled_o, 'NULL::pg_catalog.jsonb'), custody.audit_record_id(tracked, 'n')),
+                    images_o) || format(' FROM %s WHERE (%s)', paired, rekeyed));
+        END IF;
+        made := made || (custody.audit_insert(t.history_name, targets, seq_n, 'U', v, v[3], layout, bits,
+                CASE WHEN rekeyed IS NULL THEN spilled_n ELSE
+                format('CASE WHEN %s THEN COALESCE(%s, ''{}''::pg_catalog.jsonb) OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(''was'', %s) ELSE %s END',
+                       rekeyed, COALESCE(spilled_n, 'NULL::pg_catalog.jsonb'), custody.audit_record_id(tracked, 'o'),
+                       COALESCE(spilled_n, 'NULL::pg_catalog.jsonb')) END,
+                images_n) || format(' FROM %s WHERE %s', paired, differ));
+    END CASE;
+    RETURN made;
+END
+$function$;
+
+-- The head of a statement that writes versions, up to its FROM.
+CREATE FUNCTION custody.audit_insert(history_name text, targets text, seq text, op text, v text[],
+                                     at text, layout bigint, bits text, rest text, images text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN format('INSERT INTO history.%I (seq, statement, xid, op, at, layout, changed, db_user, client, context, rest', history_name)
+    || targets || ') SELECT ' || seq
+    || format(', %s, %s, %L::pg_catalog."char", ', v[1], v[2], op) || at
+    || format(', %s::pg_catalog.int8, ', layout) || COALESCE(bits, 'NULL::pg_catalog.varbit')
+    || format(', %s, %s, %s, ', v[4], v[5], v[6]) || COALESCE(rest, 'NULL::pg_catalog.jsonb') || images;

@@ -1,0 +1,232 @@
+-- The capture function of a table, written for its columns.
+--
+-- Invariants: a committed change of an audited table has its version and no version is without its
+-- change, since both are in one transaction; an application's write never fails because of a
+-- change of columns.
+-- Writes (or replaces) the capture function of a tracked table for its columns as they are now, and
+-- notes what it was made for. It touches neither the audited table nor the history.
+CREATE FUNCTION custody.capture_make(tracked bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    t custody.auditing_trackedtable;
+    print bigint;
+    pairs text;
+    moves boolean;
+    settings text;
+    body text;
+    tag text := 'capture';
+BEGIN
+    SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    print := custody.audit_fingerprint(t.table_oid::oid);
+    SELECT string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND ')
+      INTO pairs FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
+    -- A row that moves to another partition with a new key fires no row trigger of an UPDATE.
+    moves := NOT t.row_level AND custody.audit_key_holds(tracked)
+        AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.table_oid::oid AND c.relkind = 'p');
+    -- What is kept as text of composites, ranges and arrays must read back under any settings.
+    SELECT CASE WHEN count(*) > 0 THEN 'SET datestyle = ''ISO, YMD'' SET intervalstyle = ''postgres'' SET timezone = ''UTC''' ELSE '' END
+      INTO settings
+      FROM custody.audit_columns(tracked) c JOIN pg_type y ON y.oid = c.type
+     WHERE c.handling = 'captured'
+       AND (c.history_name IS NULL AND c.generated <> 'v' OR c.history_type = 'text'::regtype)
+       AND (y.typtype IN ('c', 'r', 'm') OR y.typcategory IN ('A', 'T'));
+
+    body := concat_ws(E'\n',
+    '#variable_conflict use_variable',
+    'DECLARE',
+    '    v_statement pg_catalog.int8;',
+    '    v_xid CONSTANT pg_catalog.int8 := pg_catalog.txid_current();',
+    '    v_at CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();',
+    '    v_user CONSTANT pg_catalog.text := session_user;',
+    '    v_client CONSTANT pg_catalog.inet := pg_catalog.inet_client_addr();',
+    '    v_context pg_catalog.int8 := NULLIF(pg_catalog.current_setting(''custody.context_id'', true), '''')::pg_catalog.int8;',
+    '    v_said CONSTANT pg_catalog.text := pg_catalog.current_setting(''custody.context'', true);',
+    '    v_flags CONSTANT pg_catalog.text := pg_catalog.current_setting(''custody.flags'', true);',
+    '    v_reserved pg_catalog.int8;',
+    '    v_overtaken pg_catalog.bool := false;',
+    '    v_changed pg_catalog.bool := false;',
+    '    v_any pg_catalog.bool := true;',
+    '    v_kind pg_catalog.text := pg_catalog.lower(TG_OP);',
+    '    v_text pg_catalog.text;',
+    'BEGIN',
+    CASE WHEN t.row_level THEN format(
+    '    v_statement := custody.audit_row_statement(%s, TG_OP);', t.table_oid)
+    ELSE
+    '    v_statement := pg_catalog.nextval(''custody.audit_statement_seq''::pg_catalog.regclass);' END,
+    -- A purge by the console: the history of what goes, goes.
+    '    IF TG_OP OPERATOR(pg_catalog.=) ''DELETE'' AND pg_catalog.current_setting(''custody.purging'', true) OPERATOR(pg_catalog.<>) '''' THEN',
+    format(
+    '        IF pg_catalog.strpos(pg_catalog.current_setting(''custody.purging'', true), '' %s '') OPERATOR(pg_catalog.>) 0', t.table_oid),
+    '           AND pg_catalog.pg_has_role(session_user, current_user, ''MEMBER'') THEN',
+    '            FOREACH v_text IN ARRAY custody.audit_statements(' || tracked || ', ''purge'', false, true) LOOP',
+    '                EXECUTE v_text USING v_statement, v_xid, v_at, v_user, v_client, v_context, v_reserved'
+        || CASE WHEN t.row_level THEN ', OLD, NEW' ELSE '' END || ';',
+    '            END LOOP;',
+    '            RETURN NULL;',
+    '        END IF;',
+    '    END IF;',
+    '    IF v_context IS NULL' || CASE WHEN t.reason_required THEN '' ELSE ' AND v_said OPERATOR(pg_catalog.<>) ''''' END || ' THEN',
+    CASE WHEN t.row_level THEN '' ELSE
+    '        IF TG_OP OPERATOR(pg_catalog.=) ''DELETE'' THEN' || E'\n'
+    '            v_any := EXISTS (SELECT FROM custody_old);' || E'\n'
+    '        ELSIF TG_OP OPERATOR(pg_catalog.<>) ''TRUNCATE'' THEN' || E'\n'
+    '            v_any := EXISTS (SELECT FROM custody_new);' || E'\n'
+    '        END IF;' END,
+    CASE WHEN t.reason_required THEN
+    '        IF v_any AND custody.audit_reason_missing(v_said) THEN' || E'\n'
+    || format('            RAISE EXCEPTION %L', 'Changes of ' || replace(custody.audit_relation(t.table_oid::oid), '%', '%%') || ' need a reason') || E'\n'
+    '                USING ERRCODE = ''insufficient_privilege'', HINT = ''In the same transaction, first: SELECT custody.set_context(reason => ...)'';' || E'\n'
+    '        END IF;' ELSE '' END,
+    '        IF v_any AND v_said OPERATOR(pg_catalog.<>) '''' THEN',
+    '            v_context := custody.audit_context(v_said);',
+    '            PERFORM pg_catalog.set_config(''custody.context_id'', v_context::pg_catalog.text, true);',
+    '        END IF;',
+    '    END IF;',
+    '    IF v_flags OPERATOR(pg_catalog.<>) '''' THEN',
+    format(
+    '        v_reserved := custody.audit_reserved(v_flags, %s);', t.table_oid),
+    '        v_overtaken := v_reserved IS NOT NULL;',
+    format(
+    '        IF custody.audit_flag_taken(v_flags, ''k'' OPERATOR(pg_catalog.||) pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.||) '':%s;'') THEN', t.table_oid),
+    '            v_kind := ''rekeyed'';',
+    '            v_changed := true;',
+    '        END IF;',
+    '    END IF;',
+    '    IF pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.>) 1 THEN',
+    format(
+    '        PERFORM custody.audit_reserve(%s);', t.table_oid),
+    '    END IF;',
+    CASE WHEN t.row_level THEN
+    '    IF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN' || E'\n'
+    '        v_kind := ''rekeyed'';' || E'\n'
+    '    END IF;'
+    WHEN moves THEN
+    '    IF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' AND NOT v_changed' || CASE WHEN t.guarded THEN format(
+    ' AND custody.audit_fingerprint(%s) OPERATOR(pg_catalog.=) %s::pg_catalog.int8', t.table_oid, print) ELSE '' END || ' THEN' || E'\n'
+    '        IF (SELECT pg_catalog.count(*) FROM custody_old o FULL JOIN custody_new n ON ' || pairs || ')' || E'\n'
+    '           OPERATOR(pg_catalog.>) (SELECT pg_catalog.count(*) FROM custody_new) THEN' || E'\n'
+    '            v_kind := ''rekeyed'';' || E'\n'
+    '            v_changed := true;' || E'\n'
+    '        END IF;' || E'\n'
+    '    END IF;' ELSE '' END,
+    CASE WHEN t.guarded THEN format(
+    '    v_changed := v_changed OR (SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(a.attname, a.atttypid), a.attnum))' || E'\n'
+    '        FROM pg_catalog.pg_attribute a' || E'\n'
+    '        WHERE a.attrelid OPERATOR(pg_catalog.=) %s::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)' || E'\n'
+    '        OPERATOR(pg_catalog.<>) %s::pg_catalog.int8;', t.table_oid, print) ELSE '' END,
+    '    IF v_overtaken OR v_changed OR TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
+    '        FOREACH v_text IN ARRAY custody.audit_statements(' || tracked || ', v_kind, v_overtaken, true) LOOP',
+    '            IF TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
+    '                v_text := pg_catalog.replace(v_text, '' FROM ONLY %s o'', '' FROM ONLY '' OPERATOR(pg_catalog.||) custody.audit_relation(TG_RELID) OPERATOR(pg_catalog.||) '' o'');',
+    '            END IF;',
+    '            EXECUTE v_text USING v_statement, v_xid, v_at, v_user, v_client, v_context, v_reserved'
+        || CASE WHEN t.row_level THEN ', OLD, NEW' ELSE '' END || ';',
+    '        END LOOP;',
+    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''INSERT'' THEN',
+    '        ' || array_to_string(custody.audit_statements(tracked, 'insert', false, false), E';\n        ') || ';',
+    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN',
+    '        ' || array_to_string(custody.audit_statements(tracked, CASE WHEN t.row_level THEN 'rekeyed' ELSE 'update' END, false, false), E';\n        ') || ';',
+    '    ELSE',
+    '        ' || array_to_string(custody.audit_statements(tracked, 'delete', false, false), E';\n        ') || ';',
+    '    END IF;',
+    '    RETURN NULL;',
+    'END');
+    WHILE strpos(body, '$' || tag || '$') > 0 LOOP
+        tag := tag || '_';
+    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION history.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER %s AS $%s$%s$%s$',
+                   custody.audit_function_name(t.history_name), settings, tag, E'\n' || body || E'\n', tag);
+    EXECUTE format('REVOKE ALL ON FUNCTION history.%I() FROM PUBLIC', custody.audit_function_name(t.history_name));
+    UPDATE custody.auditing_trackedtable SET fingerprint = custody.audit_print(tracked) WHERE id = tracked;
+END
+$function$;
+
+CREATE FUNCTION custody.audit_function_name(history_name text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+-- Cut by bytes, as PostgreSQL would; what history is called is never as long.
+RETURN history_name || '_capture';
+
+-- Flags of a transaction, in the setting custody.flags: entries that end with a semicolon.
+--   k<depth>:<table>                a key changed in the statement whose triggers run at this depth
+--   n<table>:<number>:<moment>      changes were made from within a trigger since <moment>, the start
+--                                   of the client's statement; <number> was reserved before them
+CREATE FUNCTION custody.audit_reserved(flags text, relation oid)
+RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN substring(flags FROM 'n' || relation || ':(\d+):' || extract(epoch FROM statement_timestamp()) || ';')::bigint;
+
+CREATE FUNCTION custody.audit_reserve(relation oid)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    flags text := COALESCE(current_setting('custody.flags', true), '');
+BEGIN
+    IF custody.audit_reserved(flags, relation) IS NULL THEN
+        PERFORM set_config('custody.flags',
+            regexp_replace(flags, 'n' || relation || ':[^;]*;', '') || 'n' || relation || ':'
+            || nextval('custody.audit_seq') || ':' || extract(epoch FROM statement_timestamp()) || ';', true);
+    END IF;
+END
+$function$;
+
+-- Whether the flag is set; it no longer is afterwards.
+CREATE FUNCTION custody.audit_flag_taken(flags text, flag text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF strpos(flags, flag) = 0 THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('custody.flags', replace(current_setting('custody.flags', true), flag, ''), true);
+    RETURN true;
+END
+$function$;
+
+-- The row trigger of a changed key: it only says that there was one.
+CREATE FUNCTION custody.audit_rekeyed()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    flag text := 'k' || pg_trigger_depth() || ':' || TG_ARGV[0] || ';';
+    flags text := COALESCE(current_setting('custody.flags', true), '');
+BEGIN
+    IF strpos(flags, flag) = 0 THEN
+        PERFORM set_config('custody.flags', flags || flag, true);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+-- The number of the statement whose rows come one by one: the same for all of them.
+CREATE FUNCTION custody.audit_row_statement(relation oid, operation text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    mark text := relation || ':' || operation || ':' || pg_trigger_depth() || ':'
+        || extract(epoch FROM statement_timestamp()) || ':';
+    said text := COALESCE(current_setting('custody.row_statement', true), '');
+    number bigint;
+BEGIN
+    IF starts_with(said, mark) THEN
+        RETURN substr(said, length(mark) + 1)::bigint;
+    END IF;
+    number := nextval('custody.audit_statement_seq');
+    PERFORM set_config('custody.row_statement', mark || number, true);
+    RETURN number;
+END
+$function$;

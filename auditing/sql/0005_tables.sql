@@ -1,0 +1,287 @@
+-- Histories, triggers, baselines, and what follows a table whose columns change.
+-- Writes the images of the rows of `relation` (the table or a leaf of it) for which `predicate`, SQL
+-- over the alias o, holds, and which have none since the baseline began. A row changed meanwhile
+-- needs none of us: its own change wrote its old image. Returns how many were written.
+CREATE FUNCTION custody.audit_baseline(tracked bigint, relation oid, predicate text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres'
+SET timezone = 'UTC'
+AS $function$
+DECLARE
+    statements text[] := custody.audit_statements(tracked, 'baseline', false, true);
+    written bigint := 0;
+BEGIN
+    IF array_length(statements, 1) = 1 THEN
+        EXECUTE replace(statements[1], ' FROM ONLY %s o', ' FROM ONLY ' || custody.audit_relation(relation) || ' o')
+                || CASE WHEN statements[1] LIKE '% WHERE NOT EXISTS %' THEN ' AND ' ELSE ' WHERE ' END || predicate
+          USING nextval('custody.audit_statement_seq'), txid_current(), clock_timestamp(),
+                session_user::text, inet_client_addr(), NULL::bigint, NULL::bigint;
+        GET DIAGNOSTICS written = ROW_COUNT;
+    END IF;
+    RETURN written;
+END
+$function$;
+
+-- Makes the history's column for each column that has none for its type yet: the rows of the
+-- registry, which the caller's ALTER TABLE follows. Returns the new ones.
+CREATE FUNCTION custody.audit_history_columns_add(tracked bigint)
+RETURNS TABLE (name text, type text, attnum smallint)
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO custody.auditing_historycolumn AS h (tracked_id, attnum, source_type, name, type)
+    SELECT tracked, c.attnum, custody.audit_type_name(c.type),
+           -- A cast to name cuts by bytes, between letters.
+           (c.attnum || CASE WHEN earlier.number > 0 THEN 'r' || earlier.number + 1 ELSE '' END
+            || '_' || c.name)::name::text,
+           custody.audit_type_name(custody.audit_history_type(c.type))
+    FROM custody.audit_columns(tracked) c
+    CROSS JOIN LATERAL (SELECT count(*) AS number FROM custody.auditing_historycolumn e
+                        WHERE e.tracked_id = tracked AND e.attnum = c.attnum) earlier
+    WHERE c.history_name IS NULL AND c.handling = 'captured' AND c.generated <> 'v'
+    ORDER BY c.attnum
+    RETURNING h.name::text, h.type, h.attnum;
+END;
+
+-- Whether a table of the tree lacks a trigger, or has one that is off.
+CREATE FUNCTION custody.audit_triggers_missing(tracked bigint)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN (
+    SELECT EXISTS (
+        SELECT
+        FROM (SELECT t.table_oid::oid AS relid UNION SELECT x.relid FROM pg_partition_tree(t.table_oid::oid) x) p
+        JOIN pg_class c ON c.oid = p.relid AND c.relkind IN ('r', 'p')
+        WHERE (SELECT count(*) FROM pg_trigger g
+               WHERE g.tgrelid = c.oid AND g.tgenabled NOT IN ('D', 'R')
+                 AND g.tgname IN ('custody_audit_insert', 'custody_audit_update', 'custody_audit_delete',
+                                  'custody_audit_truncate', 'custody_audit_row'))
+              < CASE WHEN t.row_level THEN 2 ELSE 4 END
+    )
+    FROM custody.auditing_trackedtable t WHERE t.id = tracked
+);
+
+-- Notes the columns of a table as they are now. A new column with values, or a new type, changed
+-- rows that no trigger saw: from here on a row without a version gets its old image first, until
+-- a baseline has come to all.
+CREATE FUNCTION custody.audit_columns_changed(tracked bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    t custody.auditing_trackedtable;
+    told jsonb;
+    rewritten boolean;
+BEGIN
+    SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    WITH live AS (
+        SELECT c.*, format_type(c.type, a.atttypmod) AS title,
+               a.atthasmissing OR a.atthasdef OR a.attidentity <> '' AS filled
+        FROM custody.audit_columns(tracked) c
+        JOIN pg_attribute a ON a.attrelid = t.table_oid::oid AND a.attnum = c.attnum
+    ), known AS (
+        SELECT * FROM custody.auditing_trackedcolumn k WHERE k.tracked_id = tracked AND k.dropped_at IS NULL
+    )
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+               'added', jsonb_agg(l.name) FILTER (WHERE k.attnum IS NULL),
+               'dropped', jsonb_agg(k.name) FILTER (WHERE l.attnum IS NULL),
+               'renamed', jsonb_agg(jsonb_build_array(k.name, l.name)) FILTER (WHERE k.name <> l.name),
+               'retyped', jsonb_agg(jsonb_build_array(l.name, k.type, l.title)) FILTER (WHERE k.type <> l.title))),
+           COALESCE(bool_or(CASE WHEN k.attnum IS NULL THEN l.filled ELSE k.type <> l.title END)
+                    FILTER (WHERE l.attnum IS NOT NULL AND l.handling = 'captured' AND l.generated <> 'v'), false)
+      INTO told, rewritten
+      FROM live l FULL JOIN known k ON k.attnum = l.attnum;
+    IF told = '{}' THEN
+        RETURN;
+    END IF;
+    INSERT INTO custody.auditing_trackedcolumn AS k
+           (tracked_id, attnum, name, type, handling, significant, generated)
+    SELECT tracked, c.attnum, c.name, format_type(c.type, a.atttypmod), c.handling, c.significant,
+           CASE c.generated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' ELSE '' END
+      FROM custody.audit_columns(tracked) c
+      JOIN pg_attribute a ON a.attrelid = t.table_oid::oid AND a.attnum = c.attnum
+        ON CONFLICT (tracked_id, attnum) DO UPDATE
+       SET name = excluded.name, type = excluded.type, generated = excluded.generated
+     WHERE (k.name, k.type, k.generated) IS DISTINCT FROM (excluded.name, excluded.type, excluded.generated);
+    UPDATE custody.auditing_trackedcolumn k SET dropped_at = clock_timestamp()
+     WHERE k.tracked_id = tracked AND k.dropped_at IS NULL
+       AND NOT EXISTS (SELECT FROM custody.audit_columns(tracked) c WHERE c.attnum = k.attnum);
+    IF rewritten THEN
+        UPDATE custody.auditing_trackedtable
+           SET baseline_seq = nextval('custody.audit_seq'), baseline_at = clock_timestamp()
+         WHERE id = tracked;
+    END IF;
+    INSERT INTO custody.auditing_auditevent (kind, tracked_id, at, seq, actor, reason, certificate, detail)
+    VALUES ('ddl', tracked, clock_timestamp(), nextval('custody.audit_seq'), 'db:' || session_user, '', '', told);
+END
+$function$;
+
+-- The triggers of a tracked table, at every level of its partitions, where they are missing.
+-- Returns how many were made. ALWAYS, also in a session that applies a replica's changes, takes the
+-- table's owner.
+CREATE FUNCTION custody.audit_triggers_make(tracked bigint)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    t custody.auditing_trackedtable;
+    part record;
+    wanted record;
+    changes text;
+    made integer := 0;
+BEGIN
+    SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    SELECT string_agg(format('NOT (OLD.%1$I %2$s NEW.%1$I)', c.name, custody.audit_equality(c.type)), ' OR ')
+      INTO changes
+      FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
+    FOR part IN
+        SELECT c.oid, c.relowner, p.level, custody.audit_relation(c.oid) AS name
+        FROM (SELECT t.table_oid::oid AS relid, 0 AS level
+              UNION SELECT x.relid, x.level FROM pg_partition_tree(t.table_oid::oid) x) p
+        JOIN pg_class c ON c.oid = p.relid AND c.relkind IN ('r', 'p')
+        ORDER BY p.level
+    LOOP
+        FOR wanted IN
+            SELECT w.* FROM (VALUES
+                ('custody_audit_insert', 'AFTER INSERT', 'REFERENCING NEW TABLE AS custody_new FOR EACH STATEMENT', NOT t.row_level),
+                ('custody_audit_update', 'AFTER UPDATE', 'REFERENCING OLD TABLE AS custody_old NEW TABLE AS custody_new FOR EACH STATEMENT', NOT t.row_level),
+                ('custody_audit_delete', 'AFTER DELETE', 'REFERENCING OLD TABLE AS custody_old FOR EACH STATEMENT', NOT t.row_level),
+                ('custody_audit_truncate', 'BEFORE TRUNCATE', 'FOR EACH STATEMENT', true),
+                ('custody_audit_row', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', t.row_level),
+                -- A row trigger of the root is one of its partitions too.
+                ('custody_audit_rekey', 'AFTER UPDATE', 'FOR EACH ROW', part.level = 0 AND changes IS NOT NULL AND NOT t.row_level)
+            ) w (name, event, form, applies)
+            WHERE w.applies AND NOT EXISTS (
+                SELECT FROM pg_trigger g WHERE g.tgrelid = part.oid AND g.tgname = w.name)
+        LOOP
+            EXECUTE CASE wanted.name
+                WHEN 'custody_audit_rekey' THEN
+                    format('CREATE TRIGGER %I %s ON %s %s WHEN (%s) EXECUTE FUNCTION custody.audit_rekeyed(%L)',
+                           wanted.name, wanted.event, part.name, wanted.form, changes, t.table_oid)
+                ELSE
+                    format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION history.%I()',
+                           wanted.name, wanted.event, part.name, wanted.form,
+                           custody.audit_function_name(t.history_name))
+                END;
+            made := made + 1;
+        END LOOP;
+        IF pg_has_role(current_user, part.relowner, 'USAGE') THEN
+            FOR wanted IN
+                SELECT g.tgname AS name FROM pg_trigger g
+                WHERE g.tgrelid = part.oid AND g.tgname LIKE 'custody\_audit\_%' AND g.tgenabled <> 'A'
+            LOOP
+                EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', part.name, wanted.name);
+            END LOOP;
+        END IF;
+    END LOOP;
+    RETURN made;
+END
+$function$;
+
+-- The history of a tracked table, with its partitions: the first from the beginning of time, the
+-- last to its end, so that no change can be without a place, 24 months ahead. No default partition:
+-- ATTACH would have to read it.
+CREATE FUNCTION custody.audit_history_make(tracked bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    t custody.auditing_trackedtable;
+    columns text;
+    keys text;
+    month timestamptz := date_trunc('month', now(), 'UTC');
+BEGIN
+    SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    SELECT string_agg(format(', %I %s', h.name, h.type), '' ORDER BY h.attnum, h.id) INTO columns
+      FROM custody.auditing_historycolumn h WHERE h.tracked_id = tracked;
+    SELECT string_agg(format('%I, ', h.name), '' ORDER BY c.key_position) INTO keys
+      FROM custody.auditing_historycolumn h
+      JOIN custody.auditing_trackedcolumn c ON c.tracked_id = h.tracked_id AND c.attnum = h.attnum
+     WHERE h.tracked_id = tracked AND c.key_position IS NOT NULL;
+    EXECUTE format(
+        'CREATE TABLE history.%I (seq bigint NOT NULL, statement bigint NOT NULL, xid bigint NOT NULL, '
+        'op "char" NOT NULL, at timestamptz NOT NULL, layout bigint NOT NULL, changed varbit, '
+        'db_user text NOT NULL, client inet, context bigint, rest jsonb%s) PARTITION BY RANGE (at)',
+        t.history_name, columns);
+    EXECUTE format('CREATE INDEX ON history.%I (%sseq)', t.history_name, keys);
+    EXECUTE format('CREATE INDEX ON history.%I USING brin (seq, xid, statement, at) WITH (pages_per_range = 32, autosummarize = on)',
+                   t.history_name);
+    FOR ahead IN 0..24 LOOP
+        EXECUTE format('CREATE TABLE history.%I PARTITION OF history.%I FOR VALUES FROM (%s) TO (%s)',
+            custody.audit_partition_name(t.history_name, month + ahead * interval '1 month'), t.history_name,
+            CASE WHEN ahead = 0 THEN 'MINVALUE' ELSE format('%L', (month + ahead * interval '1 month')) END,
+            CASE WHEN ahead = 24 THEN 'MAXVALUE' ELSE format('%L', (month + (ahead + 1) * interval '1 month')) END);
+    END LOOP;
+END
+$function$;
+
+CREATE FUNCTION custody.audit_partition_name(history_name text, month timestamptz)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN history_name || to_char(month AT TIME ZONE 'UTC', '"_p"YYYYMM');
+
+-- What runs at the end of each command that may change a table, where the role may make event
+-- triggers: functions for the new columns, triggers for new partitions. Its own errors never fail
+-- the command; a function that could not be made looks at the columns itself from then on.
+CREATE FUNCTION custody.audit_ddl()
+RETURNS event_trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    changed record;
+BEGIN
+    FOR changed IN
+        SELECT t.id, t.table_oid::oid AS relation, t.fingerprint, t.guarded
+        FROM custody.auditing_trackedtable t
+        JOIN pg_class c ON c.oid = t.table_oid::oid
+        WHERE t.untracked_at IS NULL 
+          -- A command on one table can only have changed that one, or what inherits from it.
+          AND (tg_tag NOT IN ('ALTER TABLE', 'CREATE TABLE', 'CREATE INDEX') OR t.row_level
+               OR t.table_oid IN (SELECT COALESCE(pg_partition_root(d.objid), d.objid)
+                                  FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+               OR t.table_oid IN (SELECT COALESCE(pg_partition_root(i.indrelid), i.indrelid)
+                                  FROM pg_event_trigger_ddl_commands() d JOIN pg_index i ON i.indexrelid = d.objid))
+          AND (t.fingerprint <> custody.audit_print(t.id) OR custody.audit_triggers_missing(t.id))
+    LOOP
+        BEGIN
+            PERFORM custody.audit_columns_changed(changed.id);
+            PERFORM custody.capture_make(changed.id);
+            PERFORM custody.audit_triggers_make(changed.id);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'Custody could not follow the change of %: %', changed.relation::regclass, SQLERRM;
+            BEGIN
+                UPDATE custody.auditing_trackedtable SET guarded = true WHERE id = changed.id;
+                PERFORM custody.capture_make(changed.id);
+            EXCEPTION WHEN OTHERS THEN
+                RAISE WARNING 'Changes of % may fail until manage.py audit_sync: %', changed.relation::regclass, SQLERRM;
+            END;
+        END;
+    END LOOP;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'Custody could not follow the change: %', SQLERRM;
+END
+$function$;
+
+-- Only the functions that the migrations of later features grant may be called by others.
+DO $block$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT p.oid::regprocedure AS signature FROM pg_proc p
+        WHERE p.pronamespace = 'custody'::regnamespace AND (p.proname LIKE 'audit\_%' OR p.proname = 'capture_make')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
+    END LOOP;
+END
+$block$;
