@@ -73,16 +73,38 @@ def execute() -> Callable[..., list[tuple[Any, ...]]]:
     return run
 
 
+_CLEAR = """
+DO $block$
+DECLARE
+    kept record;
+BEGIN
+    DROP SCHEMA IF EXISTS app CASCADE;
+    FOR kept IN
+        SELECT format('DROP %s history.%s CASCADE', x.kind, x.name) AS statement FROM (
+            SELECT 'TABLE' AS kind, quote_ident(c.relname) AS name FROM pg_class c
+            WHERE c.relnamespace = 'history'::regnamespace AND c.relkind IN ('r', 'p')
+              AND NOT c.relispartition
+            UNION ALL
+            SELECT 'FUNCTION', quote_ident(p.proname) || '()' FROM pg_proc p
+            WHERE p.pronamespace = 'history'::regnamespace) x
+    LOOP
+        EXECUTE kept.statement;
+    END LOOP;
+END
+$block$
+"""
+
+
 @pytest.fixture
 def governed(
     transactional_db: None, execute: Callable[..., list[tuple[Any, ...]]]
 ) -> Iterator[str]:
-    """An empty schema of a governed application, gone after the test."""
-    execute("DROP SCHEMA IF EXISTS app CASCADE")
+    """An empty schema of a governed application, gone after the test with its history."""
+    execute(_CLEAR)
     execute("CREATE SCHEMA app")
     yield "app"
     connection.close()
-    execute("DROP SCHEMA IF EXISTS app CASCADE")
+    execute(_CLEAR)
 
 
 @pytest.fixture

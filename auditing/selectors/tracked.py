@@ -21,10 +21,9 @@ SELECT t.id, n.nspname, c.relname,
        c.oid IS NOT NULL AND custody.audit_triggers_missing(t.id),
        c.oid IS NOT NULL AND NOT custody.audit_key_holds(t.id),
        EXISTS (SELECT FROM pg_catalog.pg_trigger g
-               JOIN pg_catalog.pg_partition_tree(c.oid) p ON p.relid = g.tgrelid
-               WHERE g.tgname LIKE 'custody\\_audit\\_%%' AND g.tgenabled <> 'A')
-       OR EXISTS (SELECT FROM pg_catalog.pg_trigger g
-               WHERE g.tgrelid = c.oid AND g.tgname LIKE 'custody\\_audit\\_%%' AND g.tgenabled <> 'A'),
+               WHERE (g.tgrelid = c.oid
+                      OR g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+                 AND g.tgname LIKE 'custody\\_audit\\_%%' AND g.tgenabled <> 'A'),
        ARRAY(SELECT x.name FROM custody.audit_columns(t.id) x
              WHERE c.oid IS NOT NULL AND x.history_name IS NULL AND x.handling = 'captured'
                AND x.generated <> 'v' ORDER BY x.attnum)

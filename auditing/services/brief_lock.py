@@ -44,6 +44,6 @@ def with_brief_lock(change: Callable[[], Made], *, what: str, using: str) -> Mad
             # Not in step with whatever is in the way.
             time.sleep(_PAUSE * (attempt + 1) * random.uniform(0.5, 1.0))  # noqa: S311
     raise TableBusy(
-        f"{what} is in use by a transaction that did not end in time: nothing was changed. "
-        "Try again when it has ended (SELECT * FROM pg_stat_activity ORDER BY xact_start)."
+        f"{what} is in use by a transaction that did not end in time: nothing changed. "
+        "Try again when it has ended; the view pg_stat_activity shows it."
     )

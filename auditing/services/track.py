@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
+from psycopg import sql
 
 from auditing.exceptions import AlreadyTracked, BadColumns, NotTrackable
 from auditing.models import AuditEvent, Handling, TrackedColumn, TrackedTable
@@ -200,9 +201,8 @@ def _column(tracked: TrackedTable, column: Column, key: Key, terms: TrackTerms) 
     )
 
 
-def _has_rows(table: Table) -> str:
-    # As text: the cursor of a command has no other parameters.
-    return f"SELECT EXISTS (SELECT FROM {table.name.sql.as_string(None)})"
+def _has_rows(table: Table) -> sql.Composed:
+    return sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.name.sql)
 
 
 _INHERITS = """

@@ -21,7 +21,7 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 
 def versions(execute: Execute, columns: str = '"1_id", "2_name"', name: str = "") -> Any:
     history = name or "app__things"
-    return execute(f'SELECT op, {columns} FROM history."{history}" ORDER BY seq, statement DESC')
+    return execute(f'SELECT op, {columns} FROM history."{history}" ORDER BY seq, statement DESC, 2')
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def test_what_is_rolled_back_leaves_nothing_also_to_a_savepoint(
 ) -> None:
     with transaction.atomic():
         execute("INSERT INTO app.things VALUES (1, 'a', 1)")
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            execute("UPDATE app.things SET name = 'never'")
-            raise ZeroDivisionError
+        savepoint = transaction.savepoint()
+        execute("UPDATE app.things SET name = 'never'")
+        transaction.savepoint_rollback(savepoint)
         execute("UPDATE app.things SET name = 'b'")
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         execute("DELETE FROM app.things")
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert versions(execute) == [("I", 1, "a"), ("U", 1, "b")]
 
 
@@ -110,13 +110,13 @@ def test_a_changed_key_ends_one_record_and_begins_another(
     execute("ALTER TABLE app.things DROP CONSTRAINT things_pkey")
     execute("ALTER TABLE app.things ADD PRIMARY KEY (id) DEFERRABLE INITIALLY IMMEDIATE")
     execute("UPDATE app.things SET id = id + 1")
-    assert versions(execute, '"1_id", "2_name", rest')[3:] == [
-        ("R", 1, "name 1", {"now": "2"}),
-        ("R", 2, "name 2", {"now": "3"}),
-        ("R", 3, "name 3", {"now": "4"}),
-        ("U", 2, "name 1", {"was": "1"}),
-        ("U", 3, "name 2", {"was": "2"}),
-        ("U", 4, "name 3", {"was": "3"}),
+    assert versions(execute, '"1_id", "2_name", rest::text')[3:] == [
+        ("R", 1, "name 1", '{"now": "2"}'),
+        ("R", 2, "name 2", '{"now": "3"}'),
+        ("R", 3, "name 3", '{"now": "4"}'),
+        ("U", 2, "name 1", '{"was": "1"}'),
+        ("U", 3, "name 2", '{"was": "2"}'),
+        ("U", 4, "name 3", '{"was": "3"}'),
     ]
 
 
@@ -137,13 +137,13 @@ def test_a_key_of_several_columns_with_capitals_quotes_and_percent_signs(
     execute('UPDATE app."Odd ""table"" %s" SET "Key %" = \'c\' WHERE "Key %" = \'b\'')
     found = versions(
         execute,
-        '"1_Key %", "2_n.o", "3_o", changed::text, rest',
+        '"1_Key %", "2_n.o", "3_o", changed::text, rest::text',
         tracked.history_name.replace('"', '""'),
     )
     assert found[2:] == [
         ("U", "b", 1, "z", "00100100", None),
-        ("R", "b", 1, "z", None, {"now": '["1","c"]'}),
-        ("U", "c", 1, "z", "10000000", {"was": '["1","b"]'}),
+        ("R", "b", 1, "z", None, r'{"now": "[\"1\",\"c\"]"}'),
+        ("U", "c", 1, "z", "10000000", r'{"was": "[\"1\",\"b\"]"}'),
     ]
 
 
@@ -184,8 +184,8 @@ def test_cascades_are_captured_on_the_tables_they_reach(
     execute("UPDATE app.things SET id = 7 WHERE id = 1")
     execute("DELETE FROM app.things WHERE id = 2")
     found = versions(execute, '"1_id", "2_thing", "3_spare"', "app__parts")
-    assert found[2:] == [("U", 10, 7, 2), *sorted(found[3:], reverse=True)]
-    assert sorted(found[3:]) == [("D", 11, 2, None), ("U", 10, 7, None)]
+    assert found[2] == ("U", 10, 7, 2)
+    assert set(found[3:]) == {("D", 11, 2, None), ("U", 10, 7, None)}
 
 
 def test_a_statement_overtaken_by_its_own_triggers_comes_before_what_they_did(
@@ -242,9 +242,8 @@ def test_a_baseline_keeps_every_row_that_was_there(
     assert run is not None
     assert run.result == {"rows": 4998}
     assert execute(
-        'SELECT op, count(*), count(DISTINCT "1_id") FROM history.app__things GROUP BY op'
-    ) == [("B", 5000, 5000), ("U", 1, 1), ("D", 1, 1), ("I", 1, 1)] or sorted(
-        execute('SELECT op, count(*), count(DISTINCT "1_id") FROM history.app__things GROUP BY op')
+        'SELECT op, count(*), count(DISTINCT "1_id") FROM history.app__things GROUP BY op '
+        "ORDER BY op"
     ) == [("B", 5000, 5000), ("D", 1, 1), ("I", 1, 1), ("U", 1, 1)]
     tracked.refresh_from_db()
     assert tracked.baseline_seq is None

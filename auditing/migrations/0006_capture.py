@@ -25,7 +25,7 @@ $block$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("auditing", "0004_summary_position")]
+    dependencies = [("auditing", "0005_commits")]
 
     operations = [
         migrations.AddField(
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             ),
         ),
         run_sql_file("auditing", "0001_columns.sql", reverse=_REVERSE),
-        run_sql_file("auditing", "0003_statements.sql", reverse=""),
-        run_sql_file("auditing", "0004_capture.sql", reverse=""),
-        run_sql_file("auditing", "0005_tables.sql", reverse=""),
+        run_sql_file("auditing", "0004_statements.sql", reverse=""),
+        run_sql_file("auditing", "0005_capture.sql", reverse=""),
+        run_sql_file("auditing", "0006_tables.sql", reverse=""),
     ]
