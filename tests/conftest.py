@@ -76,19 +76,19 @@ def execute() -> Callable[..., list[tuple[Any, ...]]]:
 _CLEAR = """
 DO $block$
 DECLARE
-    kept record;
+    statement text;
 BEGIN
     DROP SCHEMA IF EXISTS app CASCADE;
-    FOR kept IN
-        SELECT format('DROP %s history.%s CASCADE', x.kind, x.name) AS statement FROM (
-            SELECT 'TABLE' AS kind, quote_ident(c.relname) AS name FROM pg_class c
-            WHERE c.relnamespace = 'history'::regnamespace AND c.relkind IN ('r', 'p')
-              AND NOT c.relispartition
+    FOREACH statement IN ARRAY ARRAY(
+        SELECT format('DROP %s IF EXISTS %s CASCADE', x.kind, x.name) FROM (
+            SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name FROM pg_proc p
+            WHERE p.pronamespace = 'history'::regnamespace
             UNION ALL
-            SELECT 'FUNCTION', quote_ident(p.proname) || '()' FROM pg_proc p
-            WHERE p.pronamespace = 'history'::regnamespace) x
+            SELECT 'TABLE', format('history.%I', c.relname) FROM pg_class c
+            WHERE c.relnamespace = 'history'::regnamespace AND c.relkind IN ('r', 'p')
+              AND NOT c.relispartition) x)
     LOOP
-        EXECUTE kept.statement;
+        EXECUTE statement;
     END LOOP;
 END
 $block$

@@ -16,6 +16,7 @@ from psycopg import sql
 from auditing.exceptions import NotTracked
 from auditing.models import AuditEvent, TrackedTable
 from auditing.selectors.tracked import standings
+from auditing.services.audit_views import audit_views_make
 from auditing.services.brief_lock import with_brief_lock
 from auditing.services.event_trigger import event_trigger_ensure
 from auditing.services.events import event_add
@@ -125,6 +126,7 @@ def _sync(tracked: TrackedTable, *, guarded: bool, actor: User, reason: str) -> 
             },
         )
     tracked.refresh_from_db()
+    audit_views_make(tracked=tracked)
     return synced
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from auditing.exceptions import AlreadyTracked, BadColumns, NotTrackable
 from auditing.models import AuditEvent, Handling, TrackedColumn, TrackedTable
+from auditing.services.audit_views import audit_views_make
 from auditing.services.brief_lock import with_brief_lock
 from auditing.services.event_trigger import event_trigger_ensure
 from auditing.services.events import event_add
@@ -184,6 +185,7 @@ def _track(
         },
     )
     tracked.refresh_from_db()
+    audit_views_make(tracked=tracked)
     return tracked
 
 

@@ -21,7 +21,7 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 
 def versions(execute: Execute, columns: str = '"1_id", "2_name"', name: str = "") -> Any:
     history = name or "app__things"
-    return execute(f'SELECT op, {columns} FROM history."{history}" ORDER BY seq, statement DESC, 2')
+    return execute(f'SELECT op, {columns} FROM history."{history}" ORDER BY seq, 2')
 
 
 @pytest.fixture

@@ -272,14 +272,22 @@ EXCEPTION WHEN OTHERS THEN
 END
 $function$;
 
--- Only the functions that the migrations of later features grant may be called by others.
+-- Whoever may call these by hand could write to the history. What reads it is granted elsewhere.
 DO $block$
 DECLARE
     made record;
 BEGIN
     FOR made IN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
-        WHERE p.pronamespace = 'custody'::regnamespace AND (p.proname LIKE 'audit\_%' OR p.proname = 'capture_make')
+        WHERE p.pronamespace = 'custody'::regnamespace
+          AND p.proname IN ('audit_baseline', 'audit_columns', 'audit_columns_changed', 'audit_ddl',
+              'audit_differs', 'audit_equality', 'audit_fingerprint', 'audit_flag_taken',
+              'audit_function_name', 'audit_history_columns_add', 'audit_history_make',
+              'audit_history_type', 'audit_insert', 'audit_key_holds', 'audit_layout',
+              'audit_partition_name', 'audit_print', 'audit_record_id', 'audit_rekeyed',
+              'audit_relation', 'audit_reserve', 'audit_reserved', 'audit_row_statement',
+              'audit_same_key', 'audit_statements', 'audit_as_text', 'audit_triggers_make',
+              'audit_triggers_missing', 'audit_type_name', 'capture_make')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
     END LOOP;

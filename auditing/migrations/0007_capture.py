@@ -14,7 +14,8 @@ BEGIN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace
           AND (p.proname LIKE 'audit\\_%' OR p.proname = 'capture_make')
-          AND p.proname NOT IN ('audit_context', 'audit_reason_missing')
+          AND p.proname NOT IN ('audit_context', 'audit_context_read', 'audit_reason_missing',
+              'audit_commits', 'audit_json', 'audit_tracked_at', 'audit_base_type', 'audit_name')
     LOOP
         EXECUTE format('DROP FUNCTION %s CASCADE', made.signature);
     END LOOP;
@@ -25,7 +26,7 @@ $block$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("auditing", "0005_commits")]
+    dependencies = [("auditing", "0006_reading")]
 
     operations = [
         migrations.AddField(
@@ -38,7 +39,7 @@ class Migration(migrations.Migration):
             ),
         ),
         run_sql_file("auditing", "0001_columns.sql", reverse=_REVERSE),
-        run_sql_file("auditing", "0004_statements.sql", reverse=""),
-        run_sql_file("auditing", "0005_capture.sql", reverse=""),
-        run_sql_file("auditing", "0006_tables.sql", reverse=""),
+        run_sql_file("auditing", "0005_statements.sql", reverse=""),
+        run_sql_file("auditing", "0006_capture.sql", reverse=""),
+        run_sql_file("auditing", "0007_tables.sql", reverse=""),
     ]
