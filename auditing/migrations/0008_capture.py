@@ -26,7 +26,7 @@ $block$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("auditing", "0006_reading")]
+    dependencies = [("auditing", "0007_log_words")]
 
     operations = [
         migrations.AddField(
