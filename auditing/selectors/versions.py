@@ -278,8 +278,14 @@ def _fetch(
         {row[9] for row in rows if row[9] is not None}
     )
     return [
-        _version(shape, row, number - place, contexts.get(row[9])) for place, row in enumerate(rows)
+        _version(shape, row, number - place, _own(contexts.get(row[9]), row[4]))
+        for place, row in enumerate(rows)
     ]
+
+
+def _own(context: ChangeContext | None, xid: int) -> ChangeContext | None:
+    """Of another transaction it is somebody else's: anybody can set a number."""
+    return context if context is not None and context.xid == xid else None
 
 
 def _version(

@@ -66,7 +66,7 @@ SELECT h.seq AS id,
        h.statement,
        h.xid AS transaction
   FROM {history} AS h
-  LEFT JOIN custody.auditing_changecontext AS x ON x.id = h.context
+  LEFT JOIN custody.auditing_changecontext AS x ON x.id = h.context AND x.xid = h.xid
  WHERE h.op IN ('I', 'U', 'D', 'T')
 """
 

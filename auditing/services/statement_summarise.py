@@ -79,8 +79,10 @@ made AS (
         (id, tracked_id, operation, xid, at, rows, first_seq, last_seq, changed, actor, context_id,
          "session_user", client_addr)
     SELECT n.statement, n.tracked_id, n.operation, n.xid, n.at, n.rows, n.first_seq, n.last_seq,
-        n.names, COALESCE(NULLIF(c.actor, ''), 'db:' || n.db_user), n.context, n.db_user, n.client
-    FROM named AS n LEFT JOIN custody.auditing_changecontext AS c ON c.id = n.context
+        n.names, COALESCE(NULLIF(c.actor, ''), 'db:' || n.db_user), c.id, n.db_user, n.client
+    FROM named AS n LEFT JOIN custody.auditing_changecontext AS c
+        -- Of another transaction it is somebody else's: anybody can set a number.
+        ON c.id = n.context AND c.xid = n.xid
     RETURNING tracked_id
 )
 SELECT tracked_id, count(*) FROM made GROUP BY tracked_id

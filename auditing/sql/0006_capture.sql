@@ -68,7 +68,10 @@ BEGIN
     '            RETURN NULL;',
     '        END IF;',
     '    END IF;',
-    '    IF v_context IS NULL' || CASE WHEN t.reason_required THEN '' ELSE ' AND v_said OPERATOR(pg_catalog.<>) ''''' END || ' THEN',
+    CASE WHEN t.reason_required THEN
+    -- Also where a table that wants none was changed before.
+    '    IF true THEN' ELSE
+    '    IF v_context IS NULL AND v_said OPERATOR(pg_catalog.<>) '''' THEN' END,
     CASE WHEN t.row_level THEN '' ELSE
     '        IF TG_OP OPERATOR(pg_catalog.=) ''DELETE'' THEN' || E'\n'
     '            v_any := EXISTS (SELECT FROM custody_old);' || E'\n'
@@ -80,7 +83,7 @@ BEGIN
     || format('            RAISE EXCEPTION %L', 'Changes of ' || replace(custody.audit_relation(t.table_oid::oid), '%', '%%') || ' need a reason') || E'\n'
     '                USING ERRCODE = ''insufficient_privilege'', HINT = ''In the same transaction, first: SELECT custody.set_context(reason => ...)'';' || E'\n'
     '        END IF;' ELSE '' END,
-    '        IF v_any AND v_said OPERATOR(pg_catalog.<>) '''' THEN',
+    '        IF v_any AND v_context IS NULL AND v_said OPERATOR(pg_catalog.<>) '''' THEN',
     '            v_context := custody.audit_context(v_said);',
     '            PERFORM pg_catalog.set_config(''custody.context_id'', v_context::pg_catalog.text, true);',
     '        END IF;',

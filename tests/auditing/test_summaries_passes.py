@@ -37,6 +37,9 @@ def test_a_firing_is_one_line_with_its_rows_columns_and_who(other_session: Conne
         xid=1, at="2026-11-25T12:00:00Z", actor="app:support", reason="asked", session_user="u"
     )
     with session.transaction():
+        row = session.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        context.xid = row[0]  # type: ignore[index]
+        context.save()
         first = change(session, orders, "I", 1, 2, 3)
         second = change(session, orders, "U", 1, 2, changed="01", context=context.pk)
         # A key that changed: two versions of one row. Images of the baseline are nobody's change.
