@@ -294,6 +294,8 @@ def _version(
     seq, op, at, statement, xid, layout, bits, db_user, client, _, was, now, record_id = row[
         :_HEADS
     ]
+    if context is not None and context.xid != xid:
+        context = None  # Anybody can name the number of somebody else's context.
     there = set(shape.was_there(layout))
     values = {
         column.attnum: text

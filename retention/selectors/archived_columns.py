@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.catalogue.types import Column, Key, Table, TableName
-from retention.selectors.conversions import Conversion
+from operations.conversions import Conversion
 from retention.selectors.queries import Row, rows
 
 _TEXT: Row = {

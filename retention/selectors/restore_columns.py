@@ -8,6 +8,7 @@ from typing import Any
 
 from operations.catalogue.identifiers import quoted
 from operations.catalogue.types import Column, Table
+from operations.conversions import Conversion, castable
 from operations.exceptions import UsageError
 from retention.exceptions import RestoreRefused
 from retention.selectors.archived_columns import (
@@ -15,7 +16,6 @@ from retention.selectors.archived_columns import (
     archived_columns,
     archived_types,
 )
-from retention.selectors.conversions import Conversion, castable
 from retention.selectors.queries import Row
 from retention.selectors.restore_choice import ColumnChoice
 

@@ -20,12 +20,12 @@ from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Column, Table, TableName
+from operations.conversions import Conversion, castable
 from operations.exceptions import CustodyError
 from operations.runs.kinds import Beat
 from operations.vetoes import Protection
 from retention.models import Archive, ArchivePart, HeldRow
 from retention.selectors.archived_columns import ArchivedColumn
-from retention.selectors.conversions import Conversion, castable
 from retention.services.archive_rows import ROWS, ArchiveRows, staged
 
 

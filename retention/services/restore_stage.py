@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from psycopg import sql
 
+from operations.conversions import Conversion
 from operations.runs.kinds import Beat
 from operations.storage import Storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import ArchivePart
-from retention.selectors.conversions import Conversion
 from retention.selectors.restore_columns import StagedColumn
 from retention.services.copy_in import HEADER, copy_in
 from retention.services.layout import session_pin
