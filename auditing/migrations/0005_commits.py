@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
         run_sql_file(
             "auditing",
             "0003_commits.sql",
-            reverse="DROP FUNCTION custody.audit_open_at(timestamptz);"
+            reverse="DROP FUNCTION IF EXISTS custody.audit_open_at(timestamptz);"
             " DROP INDEX custody.transaction_long;",
         )
     ]

@@ -14,14 +14,13 @@ class Migration(migrations.Migration):
             "auditing",
             "0004_reading.sql",
             reverse="""
-            DROP FUNCTION custody.as_of(anyelement, timestamptz, text);
-            DROP FUNCTION custody.as_of(regclass, timestamptz, text);
-            DROP FUNCTION custody.as_of(text, timestamptz, text);
-            DROP FUNCTION custody.audit_tracked_at(oid, text, timestamptz);
-            DROP FUNCTION custody.audit_base_type(oid);
-            DROP FUNCTION custody.audit_name(text, text);
+            DROP FUNCTION IF EXISTS custody.as_of(anyelement, timestamptz, text);
+            DROP FUNCTION IF EXISTS custody.as_of(regclass, timestamptz, text);
+            DROP FUNCTION IF EXISTS custody.as_of(text, timestamptz, text);
+            DROP FUNCTION IF EXISTS custody.audit_tracked_at(oid, text, timestamptz);
+            DROP FUNCTION IF EXISTS custody.audit_base_type(oid);
             DROP VIEW custody.audit_log;
-            DROP FUNCTION custody.audit_json(text, text) CASCADE;
+            DROP FUNCTION IF EXISTS custody.audit_json(text, text) CASCADE;
             """,
         )
     ]

@@ -103,7 +103,15 @@ def transaction_rows(
 def _rows(
     shape: Shape, statement: ChangeStatement, low: int, high: int, limit: int
 ) -> list[RowChange]:
-    where = sql.SQL(
+    where = rows_between(statement, low, high)
+    with connections[shape.using].cursor() as cursor:
+        cursor.execute(changes_query(shape, where, limit))
+        return [_row(shape, row) for row in cursor.fetchall()]
+
+
+def rows_between(statement: ChangeStatement, low: int, high: int) -> sql.Composable:
+    """The rows of the statement in a stretch of `seq`: above the one, up to and with the other."""
+    return sql.SQL(
         "h.statement = {statement} AND h.seq > {low} AND h.seq <= {high}"
         " AND h.at >= {first} AND h.at <= {last} AND h.op IN ('I', 'U', 'D', 'T')"
     ).format(
@@ -113,9 +121,6 @@ def _rows(
         first=sql.Literal(statement.at - _SLACK),
         last=sql.Literal(statement.at + timedelta(days=1)),
     )
-    with connections[shape.using].cursor() as cursor:
-        cursor.execute(changes_query(shape, where, limit))
-        return [_row(shape, row) for row in cursor.fetchall()]
 
 
 def previous(shape: Shape, *, alias: str = "h", name: str = "p") -> sql.Composable:

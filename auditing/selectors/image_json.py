@@ -7,16 +7,17 @@ application's own functions to a view of ours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from psycopg import sql
 
 from auditing.selectors.images import ImageColumn, Kept, Shape
-from auditing.selectors.keys import plain_type
+from auditing.selectors.keys import type_name
 from operations.catalogue.identifiers import Identifier
 from operations.conditions.render import Text
 
-_DOCUMENTS = frozenset({"json", "json[]"})
+_DOCUMENTS = frozenset({"json", "_json"})
 """What may hold texts that jsonb refuses: a NUL, half a surrogate pair, too large a number."""
 
 
@@ -67,7 +68,7 @@ def _value(columns: Sequence[ImageColumn], alias: str) -> sql.Composable:
     for column in columns:
         parts += [_kept(each, alias) for each in column.kept]
         rest, place = Identifier(alias, "rest"), sql.Literal(str(column.attnum))
-        type_ = column.kept[0].type if column.kept else plain_type(column.type)
+        type_ = column.kept[0].type if column.kept else re.sub(r"\([^)]*\)", "", column.type)
         parts.append(
             sql.SQL(
                 "CASE WHEN {rest} IS NOT NULL"
@@ -79,8 +80,6 @@ def _value(columns: Sequence[ImageColumn], alias: str) -> sql.Composable:
 
 def _kept(kept: Kept, alias: str) -> sql.Composable:
     name = Identifier(alias, kept.name)
-    if plain_type(kept.type) in _DOCUMENTS:
-        return sql.SQL("custody.audit_json({}::pg_catalog.text, {})").format(
-            name, Text(plain_type(kept.type))
-        )
+    if type_name(kept.type) in _DOCUMENTS:
+        return sql.SQL("custody.audit_json({}::pg_catalog.text, {})").format(name, Text(kept.type))
     return sql.SQL("pg_catalog.to_jsonb({})").format(name)

@@ -28,7 +28,7 @@ class Kept:
 
     name: str
     type: str
-    """Of the history's column: always one of pg_catalog's."""
+    """Of the history's column, always one of pg_catalog's: `pg_catalog.int4`."""
     source_type: str
     """Of the audited column at that time."""
 
@@ -39,6 +39,8 @@ class Live:
 
     type: str
     """As format_type() prints it."""
+    source: str
+    """The type itself, with its schema and without modifiers, as history columns name it."""
     base_schema: str
     base_name: str
     """The type under a domain, without modifiers, as pg_type has it."""
@@ -189,6 +191,7 @@ def shape_of(tracked: TrackedTable) -> Shape:
 def _live(row: Row) -> Live:
     return Live(
         type=row["type"],
+        source=row["source"],
         base_schema=row["base_schema"],
         base_name=row["base_name"],
         generated=row["generated"],

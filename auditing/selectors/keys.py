@@ -18,22 +18,13 @@ from operations.catalogue.identifiers import Identifier
 from operations.conditions.render import Text
 from operations.record_ids import value_text
 
-_NAMES = {"timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz"}
-_UNMODIFIED = {"character": "pg_catalog.bpchar", "bit": 'pg_catalog."bit"'}
-"""What means one character, or one bit, where it stands in a cast without a modifier."""
-_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
-_STRINGS = frozenset({"text", "character varying", "character", "name"})
+_BITS = {"int2": 15, "int4": 31, "int8": 63}
+_STRINGS = frozenset({"text", "varchar", "bpchar", "name"})
 
 
-def plain_type(type_: str) -> str:
-    """A type as format_type() prints it, without modifiers."""
-    return re.sub(r"\([^)]*\)", "", type_).strip()
-
-
-def cast_type(type_: str) -> sql.Composable:
-    """One of pg_catalog's types, as format_type() prints it, as the target of a cast."""
-    plain = plain_type(type_)
-    return sql.SQL(_UNMODIFIED.get(plain, plain))
+def type_name(type_: str) -> str:
+    """The name of one of pg_catalog's types, as a history column has it: `int4`."""
+    return type_.removeprefix("pg_catalog.").strip('"')
 
 
 def record_id_of(shape: Shape, alias: str = "h") -> sql.Composable:
@@ -57,24 +48,11 @@ def has_one_place(column: ImageColumn) -> bool:
     """All its values are in one column of the history, none in `rest`."""
     if len(column.kept) != 1:
         return False
-    was, now = plain_type(column.kept[0].source_type), column.live
-    return now is None or was in _type_names(column)
-
-
-def _type_names(column: ImageColumn) -> set[str]:
-    assert column.live is not None
-    live = column.live
-    return {
-        plain_type(live.type),
-        live.base_name,
-        f"{live.base_schema}.{live.base_name}",
-        plain_type(column.type),
-    }
+    return column.live is None or column.kept[0].source_type == column.live.source
 
 
 def _written(kept: Kept, alias: str) -> sql.Composable:
-    base = plain_type(kept.type)
-    return value_text(_NAMES.get(base, base), Identifier(alias, kept.name))
+    return value_text(type_name(kept.type), Identifier(alias, kept.name))
 
 
 def _rest(column: ImageColumn, alias: str) -> sql.Composable:
@@ -141,15 +119,15 @@ def _column_is(column: ImageColumn, value: str, alias: str) -> sql.Composable:
 
 def _kept_is(kept: Kept, value: str, alias: str) -> sql.Composable:
     return sql.SQL("{} = {}::{}").format(
-        Identifier(alias, kept.name), Text(value), cast_type(kept.type)
+        Identifier(alias, kept.name), Text(value), sql.SQL(kept.type)
     )
 
 
 def _may_hold(kept: Kept, value: str) -> bool:
     """Of several columns only those are asked that can hold the value."""
-    bits = _BITS.get(plain_type(kept.type))
+    bits = _BITS.get(type_name(kept.type))
     if bits is None:
-        return plain_type(kept.type) in _STRINGS or not value.lstrip("-").isdigit()
+        return type_name(kept.type) in _STRINGS or not value.lstrip("-").isdigit()
     return bool(re.fullmatch("-?[0-9]{1,19}", value)) and -(2**bits) <= int(value) < 2**bits
 
 
@@ -168,7 +146,7 @@ def key_is_text(shape: Shape, text: sql.Composable, alias: str) -> sql.Composabl
             kept = column.kept[0]
             found.append(
                 sql.SQL("{} = ({})::{}").format(
-                    Identifier(alias, kept.name), part, cast_type(kept.type)
+                    Identifier(alias, kept.name), part, sql.SQL(kept.type)
                 )
             )
         else:
@@ -193,7 +171,7 @@ def same_record(shape: Shape, one: str, other: str) -> sql.Composable:
 def _same_in_any_place(column: ImageColumn, text: sql.Composable, alias: str) -> sql.Composable:
     places: list[sql.Composable] = []
     for kept in column.kept:
-        name, type_ = Identifier(alias, kept.name), plain_type(kept.type)
+        name, type_ = Identifier(alias, kept.name), type_name(kept.type)
         bits = _BITS.get(type_)
         if bits is not None:
             # Larger numbers are in the column that was made for them.
@@ -207,7 +185,7 @@ def _same_in_any_place(column: ImageColumn, text: sql.Composable, alias: str) ->
                     text=text,
                     least=sql.Literal(-(2**bits)),
                     most=sql.Literal(2**bits - 1),
-                    type=sql.SQL(type_),
+                    type=sql.SQL(kept.type),
                 )
             )
         elif type_ in _STRINGS:

@@ -16,7 +16,7 @@ from psycopg import sql
 from auditing.exceptions import RestoreRefused
 from auditing.models import Handling
 from auditing.selectors.images import ImageColumn, Kept, Shape
-from auditing.selectors.keys import cast_type, plain_type
+from auditing.selectors.keys import type_name
 from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.identifiers import Identifier, quoted
 from operations.catalogue.read import table as read_table
@@ -27,6 +27,8 @@ _NAME = """
 SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s
 """
+_MEAN_ONE = ("bit", "char")
+"""Without quotes these are SQL's own names, for one bit and one character."""
 _SAME_TYPE = "SELECT pg_catalog.to_regtype(%s) = pg_catalog.to_regtype(%s)"
 
 
@@ -197,14 +199,16 @@ def _column(image: ImageColumn, column: Column, in_rest: bool, using: str) -> Re
     casts: list[tuple[Kept | None, Conversion]] = []
     base = f"{quoted(column.base_schema)}.{quoted(column.base_name)}"
     for place, kept in enumerate(image.kept):
-        type_ = cast_type(kept.type).as_string(None)
+        type_ = type_name(kept.type)
+        if type_ in _MEAN_ONE:
+            type_ = f'"{type_}"'
         with connections[using].cursor() as cursor:
             cursor.execute(_SAME_TYPE, [type_, base])
             same = cursor.fetchone()[0]
         if same and "(" not in column.type:
             direct.append(kept)
             continue
-        is_text = plain_type(kept.type) == "text"
+        is_text = type_ == "text"
         cast = Conversion(_number(image, place), type_, is_text, column)
         # What PostgreSQL has no cast for is no value of the column's any more.
         if castable(cast, using=using):

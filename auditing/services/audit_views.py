@@ -7,8 +7,6 @@ ever stand in the way of its DROP or ALTER.
 
 from __future__ import annotations
 
-import hashlib
-
 from django.db import connections, transaction
 from psycopg import sql
 
@@ -18,9 +16,6 @@ from auditing.selectors.images import Shape, history_exists, shape_of
 from auditing.selectors.keys import has_one_place, key_is_text, key_text, record_id_of, same_record
 from operations.catalogue.identifiers import Identifier
 from operations.conditions.render import Text
-
-_LONGEST = 63
-"""Bytes of a name in PostgreSQL."""
 
 _LOG = """
 CREATE OR REPLACE VIEW {view} AS
@@ -132,22 +127,13 @@ def audit_views_make(*, tracked: TrackedTable) -> None:
 
 def log_view(tracked: TrackedTable) -> sql.Composable:
     """`history.<history_name>_log`."""
-    return Identifier("history", derived_name(tracked.history_name, "_log"))
-
-
-def derived_name(history_name: str, ending: str) -> str:
-    """The name of what belongs to a history, shortened where PostgreSQL would cut it."""
-    if len((history_name + ending).encode()) <= _LONGEST:
-        return history_name + ending
-    digest = hashlib.sha256(history_name.encode()).hexdigest()[:8]
-    room = _LONGEST - len(ending) - len(digest) - 1
-    return f"{history_name.encode()[:room].decode(errors='ignore')}_{digest}{ending}"
+    return Identifier("history", f"{tracked.history_name}_log")
 
 
 def _of_table(shape: Shape) -> list[sql.Composable]:
     name = shape.tracked.history_name
-    at = Identifier("history", derived_name(name, "_at"))
-    as_of = Identifier("history", derived_name(name, "_as_of"))
+    at = Identifier("history", f"{name}_at")
+    as_of = Identifier("history", f"{name}_as_of")
     statements: list[sql.Composable] = [
         sql.SQL(_LOG).format(
             view=log_view(shape.tracked),

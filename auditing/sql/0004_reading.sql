@@ -83,7 +83,7 @@ DECLARE
     tracked custody.auditing_trackedtable := custody.audit_tracked_at(NULL, table_name, moment);
 BEGIN
     RETURN QUERY EXECUTE format('SELECT * FROM history.%I($1, $2)',
-                                custody.audit_name(tracked.history_name, '_as_of'))
+                                tracked.history_name || '_as_of')
            USING moment, record_id;
 END
 $$;
@@ -97,7 +97,7 @@ DECLARE
     tracked custody.auditing_trackedtable := custody.audit_tracked_at(relation, NULL, moment);
 BEGIN
     RETURN QUERY EXECUTE format('SELECT * FROM history.%I($1, $2)',
-                                custody.audit_name(tracked.history_name, '_as_of'))
+                                tracked.history_name || '_as_of')
            USING moment, record_id;
 END
 $$;
@@ -129,7 +129,7 @@ BEGIN
                format_type(a.atttypid, a.atttypmod) AS type,
                (SELECT string_agg(
                          CASE WHEN to_regtype(k.type) = custody.audit_base_type(a.atttypid)
-                                OR k.type = 'text'
+                                OR k.type = 'pg_catalog.text'
                               THEN format('h.%I::%s', k.name, format_type(a.atttypid, a.atttypmod))
                               ELSE format('h.%I::text::%s', k.name,
                                           format_type(a.atttypid, a.atttypmod)) END, ', '
@@ -154,7 +154,7 @@ BEGIN
       INTO inside, outside
       FROM places AS p;
     RETURN QUERY EXECUTE format('SELECT %s FROM (SELECT %s FROM history.%I($1, $2) AS h) AS i',
-                                outside, inside, custody.audit_name(tracked.history_name, '_at'))
+                                outside, inside, tracked.history_name || '_at')
            USING moment, record_id;
 END
 $$;
@@ -173,28 +173,13 @@ AS $$
     SELECT u.oid::regtype FROM under AS u JOIN pg_type AS t ON t.oid = u.oid AND t.typtype <> 'd'
 $$;
 
--- As auditing.services.audit_views.derived_name().
-CREATE FUNCTION custody.audit_name(history_name text, ending text)
-RETURNS text
-LANGUAGE sql STABLE STRICT
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN octet_length(history_name || ending) <= 63 THEN history_name || ending
-           ELSE (SELECT p.proname::text FROM pg_proc AS p
-                   JOIN pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'history'
-                  WHERE right(p.proname, 9 + length(ending)) = '_' || left(encode(
-                          sha256(convert_to(history_name, 'UTF8')), 'hex'), 8) || ending
-                  LIMIT 1) END
-$$;
-
 DO $$
 DECLARE
     each regprocedure;
 BEGIN
     FOR each IN SELECT p.oid FROM pg_catalog.pg_proc AS p
                  WHERE p.pronamespace = 'custody'::regnamespace
-                   AND p.proname IN ('audit_json', 'audit_tracked_at', 'as_of', 'audit_base_type',
-                                     'audit_name') LOOP
+                   AND p.proname IN ('audit_json', 'audit_tracked_at', 'as_of', 'audit_base_type') LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', each);
     END LOOP;
 END

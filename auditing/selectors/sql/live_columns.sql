@@ -11,6 +11,7 @@ WITH RECURSIVE under AS (
 SELECT a.attnum,
        a.attname::pg_catalog.text AS name,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+       custody.audit_type_name(a.atttypid) AS source,
        n.nspname::pg_catalog.text AS base_schema,
        b.typname::pg_catalog.text AS base_name,
        CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' ELSE '' END AS generated,
