@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
 
-__all__ = ["statement_summarise"]
+__all__ = ["partition_ahead", "statement_summarise"]
 
 
 @shared_task(name=summaries.STATEMENT_SUMMARISE)
 def statement_summarise() -> None:
     """Every few seconds: the lines of the audit log for what was changed since."""
     summaries.statement_summarise()
+
+
+@shared_task(name=partitions.PARTITION_AHEAD)
+def partition_ahead() -> None:
+    """Every night: partitions of the histories for the months to come."""
+    partitions.partition_ahead(nightly=True)

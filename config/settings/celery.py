@@ -80,6 +80,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 30.0},
     },
+    "partition-ahead": {
+        "task": "auditing.partition_ahead",
+        "schedule": crontab(hour=1, minute=30),
+    },
     "purge-nightly": {
         "task": "retention.purge_nightly",
         "schedule": crontab(hour=3, minute=0),
