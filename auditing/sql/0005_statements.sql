@@ -179,6 +179,10 @@ BEGIN
         IF same_key IS NOT NULL THEN
             made := made || format('DELETE FROM history.%I h USING %s o WHERE %s', t.history_name, old_rows, same_key);
         END IF;
+        -- What people said of these versions goes with them.
+        made := made || format('DELETE FROM custody.auditing_versionnote h USING %s o'
+            ' WHERE h.tracked_id OPERATOR(pg_catalog.=) %s::pg_catalog.int8 AND h.record_id OPERATOR(pg_catalog.=) %s',
+            old_rows, tracked, custody.audit_record_id(tracked, 'o'));
         RETURN made;
     END IF;
     IF t.baseline_seq IS NOT NULL AND kind <> 'insert' THEN

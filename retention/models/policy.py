@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -97,5 +97,13 @@ class RetentionPolicy(models.Model):
         return term_words(self.keep_hours)
 
     def cutoff(self, now: datetime) -> datetime | None:
-        """Rows older than this moment are due; None when rows are kept for ever."""
-        return None if self.keep_hours is None else now - timedelta(hours=self.keep_hours)
+        """Rows older than this moment are due; None when rows are kept for ever.
+
+        A history goes by whole months: of UTC, as its partitions are.
+        """
+        if self.keep_hours is None:
+            return None
+        cutoff = now - timedelta(hours=self.keep_hours)
+        if self.schema_name == "history":
+            return cutoff.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return cutoff

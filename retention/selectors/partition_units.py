@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connections, transaction
@@ -17,10 +17,12 @@ from psycopg import sql
 
 from operations.catalogue.types import TableName
 from operations.session import set_local
+from retention.selectors.audited import HISTORY
 from retention.selectors.due import AGE_TYPES, DueRows, age_column, moment
 from retention.selectors.queries import Row
 from retention.selectors.queries import rows as ask
 
+OLDER_STAYS = "an older month of the history stays"
 PRINTED = {"TimeZone": "UTC", "DateStyle": "ISO, YMD"}
 """Settings under which PostgreSQL prints bounds here, and under which they are read again."""
 # A date's printed form is never a number: it stands in quotes, or it is one of two words.
@@ -83,6 +85,20 @@ def partition_units(rows: DueRows, *, using: str) -> list[Unit]:
         nodes = ask("partition_tree", {"oid": rows.table.oid}, using=using)
         tree = _Tree(nodes, rows, using)
         return tree.units()
+
+
+def in_order(units: list[Unit], table: TableName) -> list[Unit]:
+    """Months of a history go the oldest first, and none before the one before it.
+
+    Were a row deleted in a month that went, an older one that stayed would show it again.
+    """
+    if table.schema != HISTORY:
+        return units
+    found: list[Unit] = []
+    for unit in units:
+        stays = bool(found and found[-1].obstacle) and not unit.obstacle
+        found.append(replace(unit, obstacle=OLDER_STAYS) if stays else unit)
+    return found
 
 
 class _Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 
 import psycopg
@@ -18,7 +19,9 @@ from operations.storage import StorageLocked, storage
 from retention.selectors.partition_standing import Standing, detached_leaves, standing
 from retention.selectors.partition_units import Unit
 from retention.services import partition_ddl as ddl
+from retention.services.partition_history import PartitionHistory
 from retention.services.partition_state import KEY, Left, PartitionState, unit_under_way
+from retention.services.purge_task import PurgeTask
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 5
@@ -78,6 +81,9 @@ def partition_release(*, run: Run, outcome: Outcome) -> None:
     if outcome != "cancelled" or unit is None:
         return
     state = PartitionState.of(run.cursor)
+    if state.stage == "forgetting":
+        _drop_what_is_left(run, unit, state)
+        return
     try:
         with transaction.atomic(using=run.database):
             _put_back(unit, state, run.database)
@@ -89,6 +95,17 @@ def partition_release(*, run: Run, outcome: Outcome) -> None:
     # the rows again. The other way round nobody would look for them any more.
     discard(part["file"] for part in state.parts)
     state.left.append(Left(str(unit.table), why))
+    state.next_unit()
+    run.cursor = {**run.cursor, KEY: state.to_json()}
+
+
+def _drop_what_is_left(run: Run, unit: Unit, state: PartitionState) -> None:
+    """Its rows are gone and in the archive: their versions must not outlive the run."""
+    here = standing(unit, using=run.database)
+    if here.place == "detached":
+        leaves = [leaf.name for leaf in detached_leaves(unit, using=run.database)]
+        PartitionHistory(PurgeTask(run)).forget(state, leaves, began=time.monotonic(), whole=True)
+        ddl.drop(here, using=run.database)
     state.next_unit()
     run.cursor = {**run.cursor, KEY: state.to_json()}
 

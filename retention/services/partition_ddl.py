@@ -101,6 +101,13 @@ def drop(here: Standing, *, using: str) -> None:
         _execute(sql.SQL("DROP TABLE {} RESTRICT").format(here.table.sql), using)
 
 
+def drop_try(here: Standing, *, using: str) -> None:
+    """Whether `drop` would do it, without doing it. Raises what it raises."""
+    with transaction.atomic(using=using):
+        drop(here, using=using)
+        transaction.set_rollback(True, using=using)
+
+
 def attach(
     unit: Unit,
     here: Standing,

@@ -33,11 +33,12 @@ from retention.selectors.partition_standing import (
     standing,
     users_of,
 )
-from retention.selectors.partition_units import Unit, partition_units
+from retention.selectors.partition_units import OLDER_STAYS, Unit, in_order, partition_units
 from retention.services import partition_ddl as ddl
 from retention.services.partition_back import AttachRefused, attach_again, discard, said
 from retention.services.partition_copy import Content, PartitionCopy, content, late
 from retention.services.partition_held import partition_held
+from retention.services.partition_history import PartitionHistory
 from retention.services.partition_plan import TOO_LARGE, held_text
 from retention.services.partition_state import (
     KEY,
@@ -82,6 +83,7 @@ class PartitionsPhase(PurgePhase):
         super().__init__(task)
         self.units = planned_units(task.parameters)
         self.copy = PartitionCopy(task, BatchSize(*PAGES, target=0.8))
+        self.history = PartitionHistory(task)
         self._since = time.time()
         self._refusal = ""
         self._waits_for = ""
@@ -176,11 +178,15 @@ class PartitionsPhase(PurgePhase):
 
     def _move(self, at: _Move) -> int:
         """A little further; returns how many rows are gone by it."""
-        if at.here.place == "gone":
+        if at.state.stage == "forgetting":
+            self._forget(at)
+        elif at.here.place == "gone":
             self._forget_parts(at)
             self._leave(at, "it is gone, or belongs to another table now")
         elif at.state.stage == "waiting":
             self._begin(at)
+        elif at.state.stage == "carrying" and at.here.place == "attached":
+            self._carry(at)
         elif at.state.stage == "detached" and at.here.place != "detached":
             leaves = detached_leaves(at.unit, using=self.task.using)
             ddl.unguard([leaf.name for leaf in leaves], using=self.task.using)
@@ -198,15 +204,27 @@ class PartitionsPhase(PurgePhase):
             self._leave(at, "it is not the partition that was planned for")
         elif why := found.obstacle or self._held(at):
             self._leave(at, why)
+        elif self.history.of is not None:
+            at.state.stage = "carrying"
         else:
-            self._refusal = self._waits_for = ""
-            at.state.stage, at.state.since = "detaching", time.time()
-            at.state.checks = list(at.here.checks)
+            self._to_detach(at)
+
+    def _carry(self, at: _Move) -> None:
+        leaves = [leaf.name for leaf in detached_leaves(at.unit, using=self.task.using)]
+        if self.history.carry(at.unit, at.state, leaves, began=at.began):
+            at.state.copy_again()
+            self._to_detach(at)
+
+    def _to_detach(self, at: _Move) -> None:
+        self._refusal = self._waits_for = ""
+        at.state.stage, at.state.since = "detaching", time.time()
+        at.state.checks = list(at.here.checks)
 
     def _units_now(self) -> dict[int, Unit]:
         """All of them at a time: what stands in the way since then, PostgreSQL refuses itself."""
         if time.monotonic() - self._looked > FRESH_SECONDS:
             now = partition_units(self.task.due, using=self.task.using)
+            now = in_order(now, self.task.table.name)
             self._now, self._looked = {each.oid: each for each in now}, time.monotonic()
         return self._now
 
@@ -216,7 +234,7 @@ class PartitionsPhase(PurgePhase):
         self._doing = "asking"
         by = partition_held(at.unit, at.here, self.task.table, using=self.task.using)
         self._doing = ""
-        return held_text(by) if by else ""
+        return held_text(by) if by else self.history.obstacle()
 
     def _wait(self, at: _Move) -> None:
         waited = time.time() - max(at.state.since, self._since)
@@ -277,20 +295,44 @@ class PartitionsPhase(PurgePhase):
         if not archived or not same or found.rows != found.due:
             self._back(at, "it is not what was counted and archived")
             return 0
+        dropped = Dropped(str(at.here.table), found.rows, sum(leaf.bytes for leaf in leaves))
         try:
-            ddl.drop(at.here, using=using)
+            if tracked := self.history.audited():
+                ddl.drop_try(at.here, using=using)
+                state.forgetting = tracked.pk
+            else:
+                ddl.drop(at.here, using=using)
         except DatabaseError as error:
             if not isinstance(error.__cause__, errors.DependentObjectsStillExist):
                 raise
             self._back(at, said(error))
             return 0
         self.copy.know(state)
-        size = sum(leaf.bytes for leaf in leaves)
-        state.dropped.append(Dropped(str(at.here.table), found.rows, size))
-        self._notes.append(f"Dropped {at.here.table} with {found.rows:,} rows.")
+        state.dropped.append(dropped)
         self._content = None
-        state.next_unit()
+        if state.forgetting is not None:
+            state.stage = "forgetting"
+            state.copy_again()
+        else:
+            self._dropped(at)
         return found.rows
+
+    def _dropped(self, at: _Move) -> None:
+        what = at.state.dropped[-1]
+        self._notes.append(f"Dropped {what.table} with {what.rows:,} rows.")
+        at.state.next_unit()
+
+    def _forget(self, at: _Move) -> None:
+        """Its rows are gone for everybody: their versions follow, then what is left of it."""
+        state, using = at.state, self.task.using
+        if at.here.place != "detached":
+            self._notes.append(f"{at.here.table} is gone, or somebody attached it again.")
+            state.next_unit()
+            return
+        leaves = [leaf.name for leaf in detached_leaves(at.unit, using=using)]
+        if self.history.forget(state, leaves, began=at.began):
+            ddl.drop(at.here, using=using)
+            self._dropped(at)
 
     def _back(self, at: _Move, why: str) -> None:
         self._forget_parts(at)
@@ -309,15 +351,21 @@ class PartitionsPhase(PurgePhase):
 
     def _leave(self, at: _Move, why: str) -> None:
         table = str(at.unit.table)
-        self._notes.append(f"{table} is not dropped whole: {why}. It is purged by batches.")
+        instead = "stays" if self.history.of else "is purged by batches"
+        self._notes.append(f"{table} is not dropped whole: {why}. It {instead}.")
         at.state.left.append(Left(table, why))
         self._refusal, self._content, self._too_large = "", None, False
         at.state.next_unit()
+        if self.history.of:
+            later = self.units[at.state.at :]
+            at.state.left += [Left(str(unit.table), OLDER_STAYS) for unit in later]
+            at.state.at = len(self.units)
 
     # Around it.
 
     def committed(self) -> None:
         self.copy.committed()
+        self.history.committed()
         discard(self._discard)
         self._discard = []
 
@@ -329,5 +377,6 @@ class PartitionsPhase(PurgePhase):
             self._count_before = True
         else:
             self.copy.rolled_back(error)
+            self.history.rolled_back(error)
         self._doing = ""
         self._discard = []

@@ -13,7 +13,7 @@ from operations.session import set_local
 from retention.presenting import bytes_text
 from retention.selectors.due import DueRows
 from retention.selectors.partition_standing import standing
-from retention.selectors.partition_units import Unit, partition_units
+from retention.selectors.partition_units import Unit, in_order, partition_units
 from retention.services.partition_held import partition_held
 from retention.services.partition_state import KEY
 
@@ -40,6 +40,7 @@ def partition_plan(rows: DueRows, *, using: str) -> PartitionPlan:
     units = partition_units(rows, using=using)
     if vetoes.protections(rows.table, using=using):
         units = [_asked(unit, rows, using) for unit in units]
+    units = in_order(units, rows.table.name)
     whole = [unit for unit in units if not unit.obstacle]
     parameters = {KEY: [unit.to_json() for unit in whole]}
     if not units:
@@ -65,7 +66,7 @@ def partition_plan(rows: DueRows, *, using: str) -> PartitionPlan:
 
 def partition_notes(rows: DueRows, *, using: str) -> list[str]:
     """The same in sentences, for a look at terms: who holds what is told there on its own."""
-    units = partition_units(rows, using=using)
+    units = in_order(partition_units(rows, using=using), rows.table.name)
     whole = [unit for unit in units if not unit.obstacle]
     notes = []
     if whole:

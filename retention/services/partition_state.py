@@ -1,9 +1,10 @@
 """How far a run is with the partitions that it drops whole: kept in its cursor.
 
-    waiting ──► detaching ──► detached ──► dropped
-       │            │             └──────► attached again, then left to the batches
-       └────────────┴────────────────────► left to the batches
+    waiting ──► (carrying) ──► detaching ──► detached ──► (forgetting) ──► dropped
+       │            │              │             └──► attached again, then left to the batches
+       └────────────┴──────────────┴────────────────► left to the batches
 
+`carrying` is for a history only, and `forgetting` for an audited table: its rows are gone by then.
 `detaching` is committed before PostgreSQL is asked to detach, so whoever takes the run over knows
 whose detached table it finds.
 """
@@ -17,7 +18,7 @@ from operations.models import Run
 from retention.selectors.partition_units import Unit
 
 KEY = "partitions"
-Stage = Literal["waiting", "detaching", "detached"]
+Stage = Literal["waiting", "carrying", "detaching", "detached", "forgetting"]
 
 
 @dataclass
@@ -57,6 +58,8 @@ class PartitionState:
     """Copied so far."""
     parts: list[dict[str, Any]] = field(default_factory=list)
     """Durable parts of a unit that is not dropped yet: for the database they do not exist."""
+    forgetting: int | None = None
+    """The tracked table from whose history the rows of the unit go."""
     dropped: list[Dropped] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
@@ -79,7 +82,7 @@ class PartitionState:
     def next_unit(self) -> None:
         self.at += 1
         self.stage, self.since = "waiting", 0.0
-        self.nodes, self.checks = [], []
+        self.nodes, self.checks, self.forgetting = [], [], None
         self.copy_again()
 
     def copy_again(self) -> None:

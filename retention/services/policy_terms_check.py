@@ -12,6 +12,7 @@ from operations.conditions.check import check_condition
 from operations.conditions.exceptions import ConditionRefused
 from operations.exceptions import CustodyError
 from retention.exceptions import PolicyRefused
+from retention.selectors.audited import HISTORY, history_tracked
 from retention.selectors.due import AGE_TYPES, RANGE_TYPES
 from retention.services.policy_terms import PolicyTerms
 
@@ -66,6 +67,7 @@ def terms_problems(
             str(error), "Name a table that is there, or disable the policy.", "table"
         )
         return
+    yield from _history(terms, table, using)
     yield from _age(terms, table)
     yield from _condition(terms, table, using)
     yield from _dependents(terms, table, read)
@@ -133,6 +135,28 @@ def _age(terms: PolicyTerms, table: Table) -> Iterator[TermsProblem]:
             "of these.",
             remedy,
             "counted from",
+        )
+
+
+def _history(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsProblem]:
+    """A history goes by whole partitions, after each row's newest version was carried forward."""
+    if terms.table.schema != HISTORY:
+        return
+    if history_tracked(terms.table, using=using) is None:
+        yield TermsProblem(
+            f"{table.name} is not the history of an audited table.",
+            "Name the history itself, not one of its partitions.",
+            "table",
+        )
+    if terms.age_column not in ("", "at"):
+        yield TermsProblem(
+            "A version is as old as its change.", "Count from the column at.", "counted from"
+        )
+    if terms.keep_condition is not None or terms.dependents or terms.soft_delete:
+        yield TermsProblem(
+            "A history goes month by month, whole.",
+            "Leave out the condition, the dependents and soft deletion; a legal hold keeps it.",
+            "kept while",
         )
 
 

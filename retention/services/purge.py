@@ -38,6 +38,7 @@ from operations.runs.kinds import (
 from operations.selectors.runs import run_get
 from operations.storage import storage
 from retention.models import RetentionPolicy
+from retention.selectors.audited import HISTORY
 from retention.selectors.table_space import dead_rows_count
 from retention.services.partition_back import partition_release
 from retention.services.partition_phase import PartitionsPhase
@@ -79,6 +80,9 @@ class Purge(RunKind):
         first, least, most = _RECORDS if along else _PAGES if walk.by == "ctid" else _KEYS
         size = BatchSize(int(self.cursor.get("size", first)), least, most)
         batches = (RecordsPhase if along else WindowsPhase)(self.task, walk, size)
+        if self.parameters["table"][0] == HISTORY:
+            # A version that is older than a row's newest may only go with its whole partition.
+            return [PartitionsPhase(self.task)]
         whole = [PartitionsPhase(self.task)] if planned_units(self.parameters) else []
         return [*whole, batches]
 
@@ -128,7 +132,8 @@ class Purge(RunKind):
         began = time.monotonic()
         self.task.still_as_planned()
         self.task.lock_shape()
-        step = self.phase.step(run, {**_BEGINNING, **run.cursor}, began)
+        cursor = self.task.audit.begin({**_BEGINNING, **run.cursor})
+        step = self.phase.step(run, cursor, began)
         self._refuse_surge(run, step.done)
         self.seconds = time.monotonic() - began
         self.next_cursor = step.cursor

@@ -28,6 +28,7 @@ from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.partition_state import PartitionState
 from retention.services.protection import lock_parts, protection_of, unknown_files
+from retention.services.purge_events import purge_events
 from retention.services.purge_space import PurgeSpace, purge_space
 
 READERS = 2
@@ -92,6 +93,12 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
             lock_until=archives[0].locked_until if archives and protection_of(run).term else None,
         )
         result["certificate"] = certificate.number
+        events = purge_events(run, _removed(run), outcome=outcome, certificate=certificate.number)
+        result["audited"] = [
+            {"table": str(each.tracked), "history": each.detail["history"]}
+            for each in events
+            if "history" in each.detail
+        ]
     return result
 
 

@@ -19,6 +19,7 @@ from retention.selectors.dependents import Graph, dependents_graph
 from retention.selectors.due import DueRows
 from retention.services.archive_writing import ArchiveWriter, archive_names
 from retention.services.layout import fingerprint_of
+from retention.services.purge_audit import PurgeAudit
 from retention.services.purge_delete import lock_against_ddl
 from retention.services.purge_parts import StepParts
 from retention.services.purge_plan import refuse_unsafe
@@ -51,6 +52,10 @@ class PurgeTask:
     def graph(self) -> Graph:
         named = self.parameters.get("dependents", [])
         return dependents_graph(table=self.table, dependents=named, using=self.using)
+
+    @cached_property
+    def audit(self) -> PurgeAudit:
+        return PurgeAudit(self.graph.tables, using=self.using)
 
     @cached_property
     def due(self) -> DueRows:

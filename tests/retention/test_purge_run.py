@@ -14,8 +14,8 @@ from operations.conditions.parse import parse_condition
 from operations.conditions.structure import to_json
 from operations.models import Certificate, Run
 from operations.runs.exceptions import RunBusy
+from operations.services import run_to_end
 from retention.models import Archive
-from retention.services import run_to_end
 from retention.services.purge_start import purge_run
 
 from .purging import (

@@ -52,13 +52,19 @@ SELECT t.node::pg_catalog.int8 AS oid,
        (SELECT pg_catalog.min(f.conname::pg_catalog.text)
           FROM pg_catalog.pg_constraint f
          WHERE f.contype = 'f' AND f.confrelid = c.oid) AS referenced,
-       -- A DELETE fires these, a DROP does not. Of ours and of foreign keys there is none here.
+       -- A DELETE fires these, a DROP does not. Of foreign keys there is none here. Ours write the
+       -- history, which the purge itself looks after.
        (SELECT pg_catalog.min(g.tgname::pg_catalog.text)
           FROM pg_catalog.pg_trigger g
          WHERE c.relkind = 'r' AND g.tgrelid = c.oid AND g.tgtype::pg_catalog.int4 & 8 <> 0
            AND g.tgenabled IN ('O', 'A')
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
-                           WHERE k.oid = g.tgconstraint AND k.contype <> 't')) AS fires,
+                           WHERE k.oid = g.tgconstraint AND k.contype <> 't')
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc f
+                           JOIN pg_catalog.pg_namespace w ON w.oid = f.pronamespace
+                           WHERE f.oid = g.tgfoid AND w.nspname IN ('history', 'custody')
+                             AND pg_catalog.starts_with(g.tgname::pg_catalog.text,
+                                                        'custody_audit_'))) AS fires,
        (SELECT pg_catalog.min(r.rulename::pg_catalog.text)
           FROM pg_catalog.pg_rewrite r
          WHERE c.relkind = 'r' AND r.ev_class = c.oid AND r.ev_type = '4') AS rewritten,
