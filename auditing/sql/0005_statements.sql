@@ -104,6 +104,7 @@ DECLARE
     paired text;
     seq_n text := 'pg_catalog.nextval(''custody.audit_seq''::pg_catalog.regclass)';
     seq_o text;
+    unpaired text;
     made text[] := '{}';
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
@@ -143,13 +144,15 @@ BEGIN
            string_agg(custody.audit_differs(quote_ident(c.name), c.type, c."collation"),
                       ' OR ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL),
            string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)),
-                      ' AND ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL)
-      INTO differ, rekeyed, pairs
+                      ' AND ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL),
+           string_agg(format('o.%1$I IS NULL OR n.%1$I IS NULL', c.name), '')
+                      FILTER (WHERE c.key_position = 1)
+      INTO differ, rekeyed, pairs, unpaired
       FROM custody.audit_columns(tracked) c
      WHERE c.place IS NOT NULL AND (c.significant OR c.key_position IS NOT NULL);
-    IF NOT custody.audit_key_holds(tracked) THEN
-        -- Without a unique key rows could only be paired with each other's.
-        pairs := NULL;
+    IF kind = 'update' AND NOT custody.audit_key_holds(tracked) THEN
+        -- By a key that several rows may have, each would be paired with the others' as well.
+        kind := 'rekeyed';
     END IF;
     old_rows := CASE WHEN NOT t.row_level THEN 'custody_old' WHEN dynamic THEN '(SELECT ($8).*)' ELSE '(SELECT OLD.*)' END;
     new_rows := CASE WHEN NOT t.row_level THEN 'custody_new' WHEN dynamic THEN '(SELECT ($9).*)' ELSE '(SELECT NEW.*)' END;
@@ -213,9 +216,11 @@ BEGIN
     WHEN 'update' THEN
         -- FULL, though each row finds its other: no plan of it is a nested loop, whose cost a plan
         -- cached for one row would multiply by the square of the next statement's.
-        made := made || (custody.audit_insert(t.history_name, targets, seq_n, 'U', v, v[3], layout, bits, spilled_n, images_n)
-                         || CASE WHEN pairs IS NULL THEN format(' FROM %s WHERE %s', paired, differ)
-                            ELSE format(' FROM %s o FULL JOIN %s n ON %s WHERE %s', old_rows, new_rows, pairs, differ) END);
+        -- A row without its other means that keys changed: it says so, and `rekeyed` begins again.
+        made := made || (custody.audit_insert(t.history_name, targets,
+                format('CASE WHEN %s THEN custody.audit_unpaired() ELSE %s END', unpaired, seq_n),
+                'U', v, v[3], layout, bits, spilled_n, images_n)
+            || format(' FROM %s o FULL JOIN %s n ON %s WHERE %s', old_rows, new_rows, pairs, differ));
     WHEN 'rekeyed' THEN
         IF rekeyed IS NOT NULL THEN
             -- All keys are given up before any is taken: id = id + 1 does both to most of them.

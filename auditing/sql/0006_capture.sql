@@ -13,19 +13,12 @@ AS $function$
 DECLARE
     t custody.auditing_trackedtable;
     print bigint;
-    pairs text;
-    moves boolean;
     settings text;
     body text;
     tag text := 'capture';
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
     print := custody.audit_fingerprint(t.table_oid::oid);
-    SELECT string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND ')
-      INTO pairs FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
-    -- A row that moves to another partition with a new key fires no row trigger of an UPDATE.
-    moves := NOT t.row_level AND custody.audit_key_holds(tracked)
-        AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.table_oid::oid AND c.relkind = 'p');
     -- What is kept as text of composites, ranges and arrays must read back under any settings.
     SELECT CASE WHEN count(*) > 0 THEN 'SET datestyle = ''ISO, YMD'' SET intervalstyle = ''postgres'' SET timezone = ''UTC''' ELSE '' END
       INTO settings
@@ -92,11 +85,6 @@ BEGIN
     format(
     '        v_reserved := custody.audit_reserved(v_flags, %s);', t.table_oid),
     '        v_overtaken := v_reserved IS NOT NULL;',
-    format(
-    '        IF custody.audit_flag_taken(v_flags, ''k'' OPERATOR(pg_catalog.||) pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.||) '':%s;'') THEN', t.table_oid),
-    '            v_kind := ''rekeyed'';',
-    '            v_changed := true;',
-    '        END IF;',
     '    END IF;',
     '    IF pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.>) 1 THEN',
     format(
@@ -106,20 +94,14 @@ BEGIN
     '    IF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN' || E'\n'
     '        v_kind := ''rekeyed'';' || E'\n'
     '    END IF;'
-    WHEN moves THEN
-    '    IF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' AND NOT v_changed' || CASE WHEN t.guarded THEN format(
-    ' AND custody.audit_fingerprint(%s) OPERATOR(pg_catalog.=) %s::pg_catalog.int8', t.table_oid, print) ELSE '' END || ' THEN' || E'\n'
-    '        IF (SELECT pg_catalog.count(*) FROM custody_old o FULL JOIN custody_new n ON ' || pairs || ')' || E'\n'
-    '           OPERATOR(pg_catalog.>) (SELECT pg_catalog.count(*) FROM custody_new) THEN' || E'\n'
-    '            v_kind := ''rekeyed'';' || E'\n'
-    '            v_changed := true;' || E'\n'
-    '        END IF;' || E'\n'
-    '    END IF;' ELSE '' END,
+    ELSE '' END,
     CASE WHEN t.guarded THEN format(
-    '    v_changed := v_changed OR (SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(a.attname, a.atttypid), a.attnum))' || E'\n'
+    '    v_changed := (SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(a.attname, a.atttypid), a.attnum))' || E'\n'
     '        FROM pg_catalog.pg_attribute a' || E'\n'
     '        WHERE a.attrelid OPERATOR(pg_catalog.=) %s::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)' || E'\n'
     '        OPERATOR(pg_catalog.<>) %s::pg_catalog.int8;', t.table_oid, print) ELSE '' END,
+    '    <<written>>',
+    '    LOOP',
     '    IF v_overtaken OR v_changed OR TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
     '        FOREACH v_text IN ARRAY custody.audit_statements(' || tracked || ', v_kind, v_overtaken, true) LOOP',
     '            IF TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
@@ -135,6 +117,17 @@ BEGIN
     '    ELSE',
     '        ' || array_to_string(custody.audit_statements(tracked, 'delete', false, false), E';\n        ') || ';',
     '    END IF;',
+    -- Keys changed: what was written for rows without their other is taken back, and written anew
+    -- as pairs.
+    '    EXIT written WHEN TG_OP OPERATOR(pg_catalog.<>) ''UPDATE''',
+    '        OR pg_catalog.current_setting(''custody.unpaired'', true) IS DISTINCT FROM ''1'';',
+    '    PERFORM pg_catalog.set_config(''custody.unpaired'', '''', true);',
+    format(
+    '    DELETE FROM history.%I h WHERE h.statement OPERATOR(pg_catalog.=) v_statement'
+    ' AND h.at OPERATOR(pg_catalog.=) v_at AND h.op OPERATOR(pg_catalog.=) ''U'';', t.history_name),
+    '    v_kind := ''rekeyed'';',
+    '    v_changed := true;',
+    '    END LOOP;',
     '    RETURN NULL;',
     'END');
     WHILE strpos(body, '$' || tag || '$') > 0 LOOP
@@ -155,7 +148,6 @@ SET search_path = pg_catalog, pg_temp
 RETURN history_name || '_capture';
 
 -- Flags of a transaction, in the setting custody.flags: entries that end with a semicolon.
---   k<depth>:<table>                a key changed in the statement whose triggers run at this depth
 --   n<table>:<number>:<moment>      changes were made from within a trigger since <moment>, the start
 --                                   of the client's statement; <number> was reserved before them
 CREATE FUNCTION custody.audit_reserved(flags text, relation oid)
@@ -180,36 +172,15 @@ BEGIN
 END
 $function$;
 
--- Whether the flag is set; it no longer is afterwards.
-CREATE FUNCTION custody.audit_flag_taken(flags text, flag text)
-RETURNS boolean
+-- Called for a row of an UPDATE that finds no other with its key: notes that keys changed.
+CREATE FUNCTION custody.audit_unpaired()
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
-    IF strpos(flags, flag) = 0 THEN
-        RETURN false;
-    END IF;
-    PERFORM set_config('custody.flags', replace(current_setting('custody.flags', true), flag, ''), true);
-    RETURN true;
-END
-$function$;
-
--- The row trigger of a changed key: it only says that there was one.
-CREATE FUNCTION custody.audit_rekeyed()
-RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    flag text := 'k' || pg_trigger_depth() || ':' || TG_ARGV[0] || ';';
-    flags text := COALESCE(current_setting('custody.flags', true), '');
-BEGIN
-    IF strpos(flags, flag) = 0 THEN
-        PERFORM set_config('custody.flags', flags || flag, true);
-    END IF;
-    RETURN NULL;
+    PERFORM set_config('custody.unpaired', '1', true);
+    RETURN 0;
 END
 $function$;
 

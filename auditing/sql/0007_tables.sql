@@ -133,13 +133,9 @@ DECLARE
     t custody.auditing_trackedtable;
     part record;
     wanted record;
-    changes text;
     made integer := 0;
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
-    SELECT string_agg(format('NOT (OLD.%1$I %2$s NEW.%1$I)', c.name, custody.audit_equality(c.type)), ' OR ')
-      INTO changes
-      FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
     FOR part IN
         SELECT c.oid, c.relowner, p.level, custody.audit_relation(c.oid) AS name
         FROM (SELECT t.table_oid::oid AS relid, 0 AS level
@@ -153,22 +149,14 @@ BEGIN
                 ('custody_audit_update', 'AFTER UPDATE', 'REFERENCING OLD TABLE AS custody_old NEW TABLE AS custody_new FOR EACH STATEMENT', NOT t.row_level),
                 ('custody_audit_delete', 'AFTER DELETE', 'REFERENCING OLD TABLE AS custody_old FOR EACH STATEMENT', NOT t.row_level),
                 ('custody_audit_truncate', 'BEFORE TRUNCATE', 'FOR EACH STATEMENT', true),
-                ('custody_audit_row', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', t.row_level),
-                -- A row trigger of the root is one of its partitions too.
-                ('custody_audit_rekey', 'AFTER UPDATE', 'FOR EACH ROW', part.level = 0 AND changes IS NOT NULL AND NOT t.row_level)
+                ('custody_audit_row', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', t.row_level)
             ) w (name, event, form, applies)
             WHERE w.applies AND NOT EXISTS (
                 SELECT FROM pg_trigger g WHERE g.tgrelid = part.oid AND g.tgname = w.name)
         LOOP
-            EXECUTE CASE wanted.name
-                WHEN 'custody_audit_rekey' THEN
-                    format('CREATE TRIGGER %I %s ON %s %s WHEN (%s) EXECUTE FUNCTION custody.audit_rekeyed(%L)',
-                           wanted.name, wanted.event, part.name, wanted.form, changes, t.table_oid)
-                ELSE
-                    format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION history.%I()',
+            EXECUTE format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION history.%I()',
                            wanted.name, wanted.event, part.name, wanted.form,
-                           custody.audit_function_name(t.history_name))
-                END;
+                           custody.audit_function_name(t.history_name));
             made := made + 1;
         END LOOP;
         IF pg_has_role(current_user, part.relowner, 'USAGE') THEN
@@ -281,13 +269,13 @@ BEGIN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace
           AND p.proname IN ('audit_baseline', 'audit_columns', 'audit_columns_changed', 'audit_ddl',
-              'audit_differs', 'audit_equality', 'audit_fingerprint', 'audit_flag_taken',
+              'audit_differs', 'audit_equality', 'audit_fingerprint',
               'audit_function_name', 'audit_history_columns_add', 'audit_history_make',
               'audit_history_type', 'audit_insert', 'audit_key_holds', 'audit_layout',
-              'audit_partition_name', 'audit_print', 'audit_record_id', 'audit_rekeyed',
+              'audit_partition_name', 'audit_print', 'audit_record_id',
               'audit_relation', 'audit_reserve', 'audit_reserved', 'audit_row_statement',
               'audit_same_key', 'audit_statements', 'audit_as_text', 'audit_triggers_make',
-              'audit_triggers_missing', 'audit_type_name', 'capture_make')
+              'audit_triggers_missing', 'audit_type_name', 'audit_unpaired', 'capture_make')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
     END LOOP;
