@@ -26,7 +26,9 @@ class AuditingConfig(AppConfig):
 
         from auditing import task_headers
         from auditing.context import follow
+        from auditing.selectors.history_copies import history_copies
         from auditing.services import baseline  # noqa: F401  (registers the kind of run)
+        from operations import copies
 
         connection_created.connect(
             lambda connection, **_: follow(connection),
@@ -34,3 +36,4 @@ class AuditingConfig(AppConfig):
             dispatch_uid="auditing.context",
         )
         task_headers.connect()
+        copies.register("history", history_copies)

@@ -198,8 +198,10 @@ class _Tree:
             return f"{_name(parent)} has a default partition, and then none is detached unnoticed"
         if not parent["owned"]:
             return _foreign(parent)
+        # Subscribers of a history have a term of their own for it.
+        own = self._rows.table.name.schema == HISTORY
         for part in parts:
-            if why := _part_obstacle(part, living):
+            if why := _part_obstacle({**part, "published": ""} if own else part, living):
                 return why
         return ""
 

@@ -38,6 +38,7 @@ from retention.services import (  # noqa: E402
     copy_out,
     partition_back,
     partition_ddl,
+    partition_history,
     partition_phase,
     purge,
     purge_close,
@@ -70,6 +71,8 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "dropped": (partition_ddl, "drop", "after"),
     "known": (PartitionCopy, "know", "after"),
     "attached": (partition_ddl, "attach", "after"),
+    "carried": (partition_history, "history_carry", "after"),
+    "forgotten": (partition_history, "history_forget", "after"),
     "discarded": (partition_back, "discard", "after"),
     "committed": (purge.Purge, "committed", "before"),
     "verifying": (purge.Purge, "verify", "after"),
@@ -151,6 +154,7 @@ def work(order: dict[str, Any]) -> None:
     run_lease.worker_name = lambda: f"worker {os.getpid()}"  # type: ignore[assignment]
     copy_out.BLOCK = 1 << 12
     purge._PAGES = partition_phase.PAGES = (order["pages"], 1, order["pages"])
+    partition_history.PAGES = (order["pages"], 1, order["pages"])
     purge._RECORDS = (order["records"], 1, order["records"])
     if order["at"]:
         hook(order["at"], order["number"], action(order))
