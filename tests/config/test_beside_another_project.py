@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -34,16 +36,21 @@ POLICY = """
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("beside")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[EmbeddedPostgres]:
     version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
-    server = EmbeddedPostgres(tmp_path / "pg", version=version, settings=SETTINGS, sync=False)
+    server = EmbeddedPostgres(folder / "pg", version=version, settings=SETTINGS, sync=False)
     server.hold()
     yield server
     server.release()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other(server: EmbeddedPostgres) -> EmbeddedPostgres:
     """With the other project's tables, people and 300 visits, 100 of them old, 10 of those kept."""
     place = server.conninfo()
@@ -93,42 +100,68 @@ def rows(server: EmbeddedPostgres) -> dict[str, list[str]]:
         }
 
 
-def test_migrating_and_purging_leave_the_other_project_as_it_was(
-    other: EmbeddedPostgres, tmp_path: Path
-) -> None:
-    console = Console(tmp_path / "var", other.url)
-    schema_before, rows_before = schema_dump(other, "--schema=public"), rows(other)
-    whole_before = schema_dump(other, "--exclude-schema=custody")
-    assert {"auth_user", "django_migrations", "django_session"} <= set(rows_before)
-    assert len(rows_before["auth_user"]) == 3
+@dataclass(frozen=True)
+class State:
+    """What is there of the other project."""
 
+    schema: str
+    """Its own, `public`, as pg_dump writes it."""
+    whole: str
+    """Of everything but the console's schema."""
+    rows: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, server: EmbeddedPostgres) -> State:
+        return cls(
+            schema_dump(server, "--schema=public"),
+            schema_dump(server, "--exclude-schema=custody"),
+            rows(server),
+        )
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A console that was set up there and did a purge."""
+
+    console: Console
+    run: dict[str, Any]
+    before: State
+    after: State
+
+
+@pytest.fixture(scope="module")
+def lived(other: EmbeddedPostgres, folder: Path) -> Lived:
+    console = Console(folder / "var", other.url)
+    before = State.of(other)
     console.manage("migrate", "-v0")
-    (tmp_path / "policy.yaml").write_text(POLICY)
-    console.agree("policy_import", str(tmp_path / "policy.yaml"))
+    (folder / "policy.yaml").write_text(POLICY)
+    # It acts as a system user of the console, though the other project has such names.
+    console.agree("policy_import", str(folder / "policy.yaml"))
     run = console.document("purge_run", "visits")["run"]
-    assert (run["state"], run["done"]) == ("succeeded", 90)
-    assert console.document("doctor")["ok"] is True
+    return Lived(console, run, before, State.of(other))
 
-    assert schema_dump(other, "--schema=public") == schema_before
-    assert schema_dump(other, "--exclude-schema=custody") == whole_before
-    rows_after = rows(other)
-    purged = set(rows_before["visits"]) - set(rows_after["visits"])
+
+def test_migrating_and_purging_leave_the_other_project_as_it_was(lived: Lived) -> None:
+    before, after = lived.before, lived.after
+    assert {"auth_user", "django_migrations", "django_session"} <= set(before.rows)
+    assert len(before.rows["auth_user"]) == 3
+    assert (lived.run["state"], lived.run["done"]) == ("succeeded", 90)
+    assert lived.console.document("doctor")["ok"] is True
+
+    assert after.schema == before.schema
+    assert after.whole == before.whole
+    purged = set(before.rows["visits"]) - set(after.rows["visits"])
     assert len(purged) == 90
     assert not any("/kept" in row for row in purged)
-    before = {name: sorted(set(found) - purged) for name, found in rows_before.items()}
-    assert {name: sorted(found) for name, found in rows_after.items()} == before
+    left = {name: sorted(set(found) - purged) for name, found in before.rows.items()}
+    assert {name: sorted(found) for name, found in after.rows.items()} == left
 
 
-def test_each_project_has_people_of_its_own(other: EmbeddedPostgres, tmp_path: Path) -> None:
-    console = Console(tmp_path / "var", other.url)
-    console.manage("migrate", "-v0")
-    # The command acts as a system user of the console, though the other project has such names.
-    (tmp_path / "policy.yaml").write_text(POLICY)
-    console.manage("policy_import", str(tmp_path / "policy.yaml"))
+def test_each_project_has_people_of_its_own(lived: Lived, other: EmbeddedPostgres) -> None:
     theirs = execute(other.url, "SELECT username FROM public.auth_user ORDER BY 1")
     ours = execute(other.url, "SELECT username FROM custody.auth_user ORDER BY 1")
     assert theirs == [("operator",), ("scheduler",), ("zoë",)]
     assert ours not in (theirs, [])
-    done = console.run("purge_run", "--user", "zoë")
+    done = lived.console.run("purge_run", "--user", "zoë")
     assert done.returncode == 2
     assert "no active console user" in done.stderr

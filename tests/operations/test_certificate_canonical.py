@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from operations.certificates.canonical import NotCanonical, canonical, read_json
 from operations.certificates.files import read_document
+from tests.effort import examples
 from tests.operations.certificate_bodies import shuffled, values
 
 
@@ -52,7 +53,7 @@ def test_the_order_of_keys_and_the_spaces_do_not_matter(value: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, max_size=20))
 def test_what_has_been_in_the_database_is_still_what_was_signed(value: list[Any]) -> None:
     with connection.cursor() as cursor:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from operations.certificates import fonts
 from operations.certificates.layout import label, shown
 from operations.certificates.pdf import certificate_pdf
+from tests.effort import examples
 from tests.operations.certificate_bodies import PURGE, bodies, leaves
 from tests.operations.pdf_text import pages, pdf_text
 
@@ -143,7 +144,7 @@ def test_the_same_certificate_has_no_organisation_line_without_one() -> None:
     assert pdf_text(drawn(PURGE, organisation="")).count("·") == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(bodies)
 def test_any_body_can_be_drawn(body: dict[str, Any]) -> None:
     assert drawn(body).startswith(b"%PDF-")

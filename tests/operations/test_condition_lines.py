@@ -16,6 +16,7 @@ from operations.conditions.lines_show import lines_show
 from operations.conditions.nodes import OPERATORS as ALL_OPERATORS
 from operations.conditions.nodes import Comparison, Condition, Not
 from operations.conditions.parse import parse_condition
+from tests.effort import examples
 from tests.operations.conditions import conditions, create_table
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sql]
@@ -144,7 +145,7 @@ def test_every_mistake_is_told_at_its_line(many: Table) -> None:
 def test_whatever_is_shown_as_lines_reads_back_as_the_same_condition(many: Table) -> None:
     shown = 0
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
     @given(conditions())
     def check(condition: Condition) -> None:
         nonlocal shown

@@ -16,12 +16,15 @@ from operations.conditions.exceptions import ConditionRefused
 from operations.conditions.parse import parse_condition
 from operations.conditions.render import delete_predicate, render
 from operations.conditions.structure import Comparison, Condition, from_json, to_json
+from tests.effort import examples
 from tests.operations.conditions import ROWS, conditions, create_table
 from tests.operations.statements import execute, fetch
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db]
 random_conditions = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -85,7 +88,7 @@ def damaged(draw: st.DrawFn) -> str:
 texts = st.one_of(damaged(), st.lists(st.sampled_from(PIECES), max_size=9).map(" ".join))
 
 
-@settings(random_conditions, max_examples=200)
+@settings(random_conditions, max_examples=examples(120))
 @given(text=texts)
 @example("flagged = true and n = 1 or not name is null")
 @example("not n between 1 and 2 and flagged or not flagged is true")

@@ -32,6 +32,7 @@ from operations.services.runs import (
     run_refuse,
     run_resume,
 )
+from tests.effort import examples
 
 from .sweeping import THINGS, make_things, sweep_create, sweeping, things
 
@@ -220,7 +221,7 @@ def test_a_run_keeps_to_its_table_and_what_it_says_it_did_is_what_is_gone() -> N
             run_state_machine_as_test(
                 Life,
                 settings=settings(
-                    max_examples=40,
+                    max_examples=examples(20),
                     stateful_step_count=25,
                     deadline=None,
                     database=None,

@@ -11,6 +11,8 @@ from django.db import DataError, NotSupportedError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.effort import examples
+
 from .archiving import OLD, archive_of, restore
 
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
@@ -43,7 +45,7 @@ def cast(execute: Execute, text: str | None, old: str, new: str) -> tuple[str | 
 
 @given(data=st.data())
 @settings(
-    max_examples=15,
+    max_examples=examples(10),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

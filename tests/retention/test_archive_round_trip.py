@@ -22,6 +22,7 @@ from retention.selectors.restore_choice import RestoreChoice
 from retention.services.archive_verify import archive_verify
 from retention.services.purge_start import purge_run
 from retention.services.restore_start import ALL, archive_restore
+from tests.effort import examples
 from tests.retention.round_trip import RandomTable, tables
 from tests.retention.round_trip_types import KINDS, MAKE_TYPES, Kind
 
@@ -70,7 +71,7 @@ def policy_of(table: RandomTable) -> RetentionPolicy:
 @pytest.mark.parametrize("kinds", GROUPS, ids=lambda kinds: kinds[0].type)
 @given(data=st.data())
 @settings(
-    max_examples=10,
+    max_examples=examples(7),
     deadline=None,
     phases=PHASES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -15,6 +15,7 @@ from operations.conditions.structure import Condition
 from retention.selectors.hold_counts import rows_held
 from retention.selectors.hold_scopes import scopes_of
 from retention.selectors.holds import holds_on
+from tests.effort import examples
 from tests.operations.conditions import ROWS, conditions, create_table
 from tests.operations.statements import execute, fetch
 
@@ -35,7 +36,7 @@ def ids(where: str) -> set[int]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

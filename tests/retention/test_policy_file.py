@@ -25,6 +25,7 @@ from retention.services.policy_import import policy_import
 from retention.services.policy_terms import PolicyTerms
 from retention.services.policy_terms_check import terms_problems
 from tests.approving import in_force
+from tests.effort import examples
 from tests.operations.conditions import create_table
 from tests.operations.statements import execute
 
@@ -59,7 +60,9 @@ def read_back(text: str, folder: Path) -> list[dict[str, Any]]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     said=st.builds(

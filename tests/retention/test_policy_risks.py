@@ -15,6 +15,7 @@ from operations.conditions.structure import And, Comparison, Condition, Not, Or
 from retention.selectors.due import DueRows, due
 from retention.services.policy_risks import policy_risks
 from retention.services.policy_terms import PolicyTerms
+from tests.effort import examples
 from tests.operations.conditions import create_table
 from tests.operations.statements import fetch
 
@@ -119,7 +120,9 @@ def t(db: None) -> Table:
 
 @pytest.mark.sql
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(pair=changed())
 def test_without_a_reason_no_row_becomes_due_that_was_not(

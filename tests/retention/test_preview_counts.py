@@ -26,6 +26,7 @@ from retention.selectors.preview_cases import cases_of
 from retention.selectors.preview_counts import count
 from retention.selectors.preview_pass import Look
 from retention.selectors.preview_tally import KINDS, Counts, Kind
+from tests.effort import examples
 
 from .previewing import CONDITION, held
 
@@ -85,7 +86,9 @@ def look_at(*, references: bool = True) -> Look:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(rows, max_size=40))
 def test_every_row_is_counted_once_and_as_what_it_is(

@@ -17,6 +17,7 @@ from operations.catalogue.types import Table, TableName
 from operations.vetoes import Protection
 from retention.services import purge
 from retention.services.purge_start import purge_run
+from tests.effort import examples
 
 from .purging import files, known_files, ran
 from .records import archives, record_policy, state
@@ -183,7 +184,7 @@ def left(world: World, execute: Execute) -> set[Row]:
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
