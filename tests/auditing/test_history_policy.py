@@ -62,8 +62,6 @@ def test_one_that_somebody_refused_is_not_proposed_again(orders: TrackedTable) -
     purge_nightly(requester=system_user("scheduler"))
     waiting = Run.objects.get(kind="policy_change")
     run_refuse(run_id=waiting.pk, approver=officer("grace"), reason="no")
-        run_id=Run.objects.get(kind="policy_change").pk, approver=officer("grace"), reason="no"
-    )
     purge_nightly(requester=system_user("scheduler"))
     assert Run.objects.filter(kind="policy_change").count() == 1
 
