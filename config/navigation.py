@@ -25,6 +25,19 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ]
         },
         {
+            "title": "Audit",
+            "items": [
+                _item("Audit log", "history", "auditing_changestatement"),
+                _item("Audited tables", "table_view", "auditing_trackedtable"),
+                {
+                    "title": "Find a record",
+                    "icon": "manage_search",
+                    "link": reverse("admin:auditing_trackedtable_find"),
+                    "permission": _may_view("auditing", "trackedtable"),
+                },
+            ],
+        },
+        {
             "title": "Retention",
             "items": [
                 _item("Policies", "policy", "retention_retentionpolicy"),

@@ -11,6 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from auditing.models import ChangeStatement, Operation, TrackedTable
+from auditing.services.track import table_track
 from operations.models import Alert, Certificate, Run
 from operations.runs.states import RunState
 from operations.services.alerts import alert_raise
@@ -175,6 +177,41 @@ def make_hold(placed_by: User, case: str = "2031-17", table: str = "app.events")
         scopes=[ScopeAsked(table, rows=["1", "2"])],
         placed_by=placed_by,
     ).hold
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A table with one record, `1`, that was added and changed, and the statement that did it."""
+
+    tracked: TrackedTable
+    change: ChangeStatement
+    seq: int
+    """Of its first version."""
+
+
+def make_audited(actor: User) -> Audited:
+    """`app.audited`, whose last change is a line of the log, made by hand: nothing is committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE app.audited (id text PRIMARY KEY, note text)")
+        tracked = table_track("app.audited", actor=actor, reason="to be looked at")
+        cursor.execute("INSERT INTO app.audited VALUES ('1', 'old')")
+        cursor.execute("UPDATE app.audited SET note = 'new'")
+        cursor.execute('SELECT seq, statement, xid FROM history."app__audited" ORDER BY seq')
+        (first, *_), (seq, statement, xid) = cursor.fetchall()
+    change = ChangeStatement.objects.create(
+        id=statement,
+        tracked=tracked,
+        operation=Operation.UPDATE,
+        xid=xid,
+        at=timezone.now(),
+        rows=1,
+        first_seq=seq,
+        last_seq=seq,
+        changed=["note"],
+        actor="app:4711",
+        session_user="app",
+    )
+    return Audited(tracked, change, first)
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SignIn = Callable[..., Page]
 
+AUDIT = ["Audit log", "Audited tables", "Find a record"]
 SIDEBAR = {
     "officer": [
-        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
-        "Alerts",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Schedules", "Alerts",
     ],
-    "support": ["Overview", "Policies", "Legal holds", "Archives", "Runs"],
+    "support": ["Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Runs"],
     "operator": [
-        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
-        "Alerts",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Schedules", "Alerts",
     ],
     "auditor": [
-        "Overview", "Policies", "Legal holds", "Archives", "Certificates", "Runs", "Schedules",
-        "Alerts", "Users", "Groups",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Schedules", "Alerts", "Users", "Groups",
     ],
 }  # fmt: skip
 SCREENS: list[dict[str, Any]] = [

@@ -16,12 +16,22 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django_celery_beat.models import PeriodicTask
 
+from auditing.models import ChangeStatement, TrackedTable, VersionNote
+from auditing.selectors.versions import versions_of
 from operations.admin.run_decisions import DECISIONS
 from operations.models import Run, SigningKey
 from operations.runs.states import RunState
 from retention.selectors.policies import POLICY_CHANGE
 from retention.services.policy_terms import PolicyTerms
-from tests.console import ROLES, Console, furnished, make_run, person, signed_in
+from tests.console import (
+    ROLES,
+    Console,
+    furnished,
+    make_audited,
+    make_run,
+    person,
+    signed_in,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +40,8 @@ ALL = frozenset(ROLES)
 WITHOUT_SUPPORT = ALL - {"support"}
 
 MODELS = {
+    "auditing_changestatement": ALL,
+    "auditing_trackedtable": ALL,
     "operations_run": ALL,
     "operations_alert": WITHOUT_SUPPORT,
     "operations_certificate": WITHOUT_SUPPORT,
@@ -44,9 +56,16 @@ MODELS = {
 """Who may look at the objects."""
 
 LOOKING = ("changelist", "change", "history", "simple_history", "compare", "preview",
-           "preview_run", "preview_draft", "progress", "file")  # fmt: skip
+           "preview_run", "preview_draft", "progress", "file", "actor", "find", "record",
+           "record_compare")  # fmt: skip
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
+    "auditing_trackedtable_add": frozenset({"officer", "operator"}),
+    "auditing_trackedtable_adjust": frozenset({"officer", "operator"}),
+    "auditing_trackedtable_sync": frozenset({"officer", "operator"}),
+    "auditing_trackedtable_untrack": frozenset({"officer", "operator"}),
+    "auditing_trackedtable_record_restore": frozenset({"officer", "support"}),
+    "auditing_trackedtable_record_note": frozenset({"officer", "support"}),
     "operations_run_decide/approve": frozenset({"officer", "operator"}),
     "operations_run_decide/refuse": frozenset({"officer", "operator"}),
     "operations_run_decide/pause": frozenset({"operator"}),
@@ -88,7 +107,10 @@ def patterns(found: list[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def addresses(console: Console) -> Iterator[tuple[str, str]]:
     """Each address of the admin with real objects in it, under the name of what it is."""
+    audited = ChangeStatement.objects.get()
     objects = {
+        "auditing_changestatement": audited.pk,
+        "auditing_trackedtable": audited.tracked_id,
         "operations_run": console.run.pk,
         "operations_alert": console.alert.pk,
         "operations_certificate": console.certificate.pk,
@@ -99,6 +121,13 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
         "auth_user": console.requester.pk,
         "auth_group": Group.objects.get(name="officer").pk,
         "django_celery_beat_periodictask": PeriodicTask.objects.get(name="purge-nightly").pk,
+    }
+    first, last = versions_of(audited.tracked, "1").versions[::-1]
+    queries = {
+        "auditing_changestatement_actor": "?actor=app:4711",
+        "auditing_trackedtable_record_compare": f"?old={first.seq}&new={last.seq}",
+        "auditing_trackedtable_record_note": f"?version={first.seq}",
+        "auditing_trackedtable_record_restore": f"?version={first.seq}",
     }
     for name, route in patterns(list(admin.site.get_urls())):
         if name == "operations_run_decide":
@@ -118,7 +147,8 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
             pk = next((pk for model, pk in objects.items() if name.startswith(f"{model}_")), 1)
             path = re.sub(r"<(path:|int:)?\w*(id|pk)>", str(pk), route)
             path = re.sub(r"<\w+:version>", "1", path).replace("<slug:token>", "none")
-            yield name, "/admin/" + path.replace("<slug:form>", "pdf")
+            path = path.replace("<str:slug>", "1").replace("<int:xid>", str(audited.xid))
+            yield name, "/admin/" + path.replace("<slug:form>", "pdf") + queries.get(name, "")
 
 
 def status(response: Any) -> int:
@@ -147,6 +177,7 @@ def console() -> Console:
     change = make_run(made.policy, made.requester, RunState.SUCCEEDED, kind=POLICY_CHANGE)
     change.plan["new"] = PolicyTerms.of(made.policy).to_json()
     change.save()
+    make_audited(made.requester)
     return made
 
 
@@ -202,6 +233,9 @@ def test_each_role_posts_only_what_it_may_decide(console: Console, role: str) ->
     console.policy.refresh_from_db()
     assert console.policy.keep_hours == 24 * 365
     assert console.policy.history.count() == 1
+    assert TrackedTable.objects.get().untracked_at is None
+    assert not VersionNote.objects.exists()
+    assert len(versions_of(TrackedTable.objects.get(), "1").versions) == 2
 
 
 def test_nothing_that_was_asked_by_get_changes_anything(console: Console) -> None:

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandParser
 from django.db import connection
 
+from config.demo.audited import audit_begin, audit_day
 from config.demo.night import Night, night_work
 from config.demo.sign_ins import SignIn, sign_ins_make
 from config.start import hold_embedded
@@ -38,6 +39,7 @@ class Command(CustodyCommand):
         call_command("migrate", verbosity=0, interactive=False)
         people = sign_ins_make()
         self._storefront(options)
+        self._audit(options)
         self._say(options, "The night's work:")
         with self.run_progress(options, "purge") as bar:
             night = night_work(actor=User.objects.get(username="operator"), on_progress=bar)
@@ -55,6 +57,12 @@ class Command(CustodyCommand):
                 return
         self._say(options, "Filling the sample storefront, two years of a shop ...")
         call_command("sample_load", scale=options["scale"], stdout=self.stderr)
+
+    def _audit(self, options: dict[str, Any]) -> None:
+        self._say(options, "Auditing some of its tables, and changing a few rows ...")
+        with self.run_progress(options, "audit") as bar:
+            audit_begin(on_progress=bar)
+        audit_day()
 
     def _say(self, options: dict[str, Any], line: str) -> None:
         if not options["json"]:
