@@ -21,9 +21,12 @@ SETTINGS = {"fsync": "off"}
 USER = """
 import json, os, signal, sys
 from pathlib import Path
+import psycopg
 from config.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres
 
 kind, folder = sys.argv[1], Path(sys.argv[2])
+# What a shell starts in the background ignores Ctrl-C, and so would we.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if kind == "broker":
     server = EmbeddedBroker(folder)
 else:
@@ -39,7 +42,12 @@ def fork(holding=False):
             signal.pause()
     return pid
 
+def ask():
+    with psycopg.connect(server.url) as session:
+        return session.execute("SELECT 1").fetchone()[0]
+
 verbs = {
+    "ask": ask,
     "hold": server.hold,
     "release": server.release,
     "running": server.running,

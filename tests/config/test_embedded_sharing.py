@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,25 @@ def test_the_last_one_that_leaves_stops_it(place: Place, kind: str) -> None:
     second.leave()
     assert place.servers() == []
     assert handles(place) == []
+
+
+def test_who_comes_while_the_last_one_leaves_has_a_server_for_as_long_as_it_stays(
+    place: Place,
+) -> None:
+    users = [place.user() for _ in range(9)]
+    users[0].do("hold")
+    for number, (leaving, coming) in enumerate(pairwise(users)):
+        assert leaving.process.stdin
+        leaving.process.stdin.close()
+        # Before it stops the server, while it does, and after it.
+        time.sleep(0.02 * number)
+        coming.do("hold")
+        assert coming.do("ask") == 1
+        assert leaving.process.wait(timeout=60) == 0
+        assert coming.do("ask") == 1
+        assert len(place.masters()) == 1
+    users[-1].leave()
+    assert place.servers() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
