@@ -70,7 +70,7 @@ def _transaction(said: dict[str, Any], statements: str) -> None:
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        for statement in statements.split(";"):
+        for statement in statements.split(";\n"):
             cursor.execute(statement)
 
 
@@ -118,7 +118,7 @@ _STORY: list[tuple[dict[str, Any], str]] = [
         {**_SUPPORT, "request_id": "9e1a-77c0", "reason": "Ticket 4711: the parcels came back"},
         """
         UPDATE shop.orders
-        SET status = 'refunded', customer_note = 'Came back unopened; refunded.'
+        SET status = 'refunded', customer_note = 'Came back unopened, refunded.'
         WHERE id IN (SELECT id FROM shop.orders WHERE status = 'delivered'
                      ORDER BY id DESC LIMIT 3)
         """,
