@@ -44,6 +44,12 @@ class TrackedTable(models.Model):
     baseline_at = models.DateTimeField(
         null=True, blank=True, help_text="When `baseline_seq` was taken: the time of its images."
     )
+    baseline_since = models.BigIntegerField(
+        null=True, blank=True, help_text="A row with a version since this number needs no image."
+    )
+    audited_once = models.BooleanField(
+        default=False, help_text="Its triggers stood before: one that is missing now left a gap."
+    )
     fingerprint = models.CharField(
         max_length=32, blank=True, help_text="Of the columns that the capture was made for."
     )

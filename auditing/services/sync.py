@@ -109,9 +109,9 @@ def _sync(tracked: TrackedTable, *, guarded: bool, actor: User, reason: str) -> 
         added = cursor.fetchall()
         if added:
             cursor.execute(_add_columns(tracked, added))
-        cursor.execute("SELECT custody.capture_make(%s)", [tracked.pk])
         cursor.execute("SELECT custody.audit_triggers_make(%s)", [tracked.pk])
         made = cursor.fetchone()[0]
+        cursor.execute("SELECT custody.capture_make(%s)", [tracked.pk])
     synced = Synced(tracked, tuple(row[0] for row in added), made, renamed_from, guarded_changed)
     if synced.anything:
         event_add(

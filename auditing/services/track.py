@@ -167,12 +167,9 @@ def _track(
         cursor.execute(_has_rows(table))
         if cursor.fetchone()[0]:
             # Every change from now on has a higher number.
-            cursor.execute(
-                "UPDATE custody.auditing_trackedtable SET baseline_at = clock_timestamp(), "
-                "baseline_seq = nextval('custody.audit_seq') WHERE id = %s",
-                [tracked.pk],
-            )
+            cursor.execute("SELECT custody.audit_baseline_begin(%s, true)", [tracked.pk])
             cursor.execute("SELECT custody.capture_make(%s)", [tracked.pk])
+    TrackedTable.objects.filter(pk=tracked.pk).update(audited_once=True)
     event_add(
         AuditEvent.Kind.TRACK,
         tracked,

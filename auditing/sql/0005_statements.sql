@@ -195,10 +195,12 @@ BEGIN
             || CASE WHEN kind IN ('truncate', 'baseline') THEN ' FROM ONLY %s o' ELSE format(' FROM %s o', old_rows) END
             || CASE WHEN same_key IS NULL THEN '' ELSE format(
                ' WHERE NOT EXISTS (SELECT FROM history.%I h WHERE %s'
-               ' AND h.seq OPERATOR(pg_catalog.>=) %s::pg_catalog.int8'
-               ' AND h.at OPERATOR(pg_catalog.>=) %L::pg_catalog.timestamptz'
-               ' AND h.at OPERATOR(pg_catalog.<=) %s)',
-               t.history_name, same_key, t.baseline_seq, t.baseline_at, v[3]) END);
+               ' AND h.seq OPERATOR(pg_catalog.>=) %s::pg_catalog.int8%s AND h.at OPERATOR(pg_catalog.<=) %s)',
+               t.history_name, same_key, t.baseline_since,
+               -- So that only the partitions since then are looked into.
+               CASE WHEN t.baseline_since = t.baseline_seq THEN format(
+                    ' AND h.at OPERATOR(pg_catalog.>=) %L::pg_catalog.timestamptz', t.baseline_at) ELSE '' END,
+               v[3]) END);
     END IF;
     IF kind = 'baseline' THEN
         RETURN made;

@@ -65,6 +65,25 @@ RETURN (
     FROM custody.auditing_trackedtable t WHERE t.id = tracked
 );
 
+-- From here on a row without its image gets the old one with its first change, and a baseline run
+-- brings the others. With `again` every row has to have a new image: changes were made that no
+-- trigger saw. Else only those that have no version at all. The functions are made anew by the caller.
+CREATE FUNCTION custody.audit_baseline_begin(tracked bigint, again boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    place bigint := nextval('custody.audit_seq');
+BEGIN
+    UPDATE custody.auditing_trackedtable
+       SET baseline_since = CASE WHEN again THEN place
+                                 WHEN baseline_seq IS NULL THEN 0 ELSE baseline_since END,
+           baseline_seq = place, baseline_at = clock_timestamp()
+     WHERE id = tracked;
+END
+$function$;
+
 -- Notes the columns of a table as they are now. A new column with values, or a new type, changed
 -- rows that no trigger saw: from here on a row without a version gets its old image first, until
 -- a baseline has come to all.
@@ -112,19 +131,17 @@ BEGIN
      WHERE k.tracked_id = tracked AND k.dropped_at IS NULL
        AND NOT EXISTS (SELECT FROM custody.audit_columns(tracked) c WHERE c.attnum = k.attnum);
     IF rewritten THEN
-        UPDATE custody.auditing_trackedtable
-           SET baseline_seq = nextval('custody.audit_seq'), baseline_at = clock_timestamp()
-         WHERE id = tracked;
+        PERFORM custody.audit_baseline_begin(tracked, true);
     END IF;
     INSERT INTO custody.auditing_auditevent (kind, tracked_id, at, seq, actor, reason, certificate, detail)
     VALUES ('ddl', tracked, clock_timestamp(), nextval('custody.audit_seq'), 'db:' || session_user, '', '', told);
 END
 $function$;
 
--- The triggers of a tracked table, at every level of its partitions, where they are missing.
--- Returns how many were made. ALWAYS, also in a session that applies a replica's changes, takes the
--- table's owner.
-CREATE FUNCTION custody.audit_triggers_make(tracked bigint)
+-- The triggers of a tracked table, at every level of its partitions, where they are missing or off.
+-- Returns how many there were. ALWAYS, also in a session that applies a replica's changes, takes the
+-- table's owner. A table that went on without them (not `at_once`), or came with rows, gets a baseline.
+CREATE FUNCTION custody.audit_triggers_make(tracked bigint, at_once boolean DEFAULT false)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -133,16 +150,20 @@ DECLARE
     t custody.auditing_trackedtable;
     part record;
     wanted record;
-    made integer := 0;
+    made integer;
+    mended integer := 0;
+    filled boolean;
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
     FOR part IN
-        SELECT c.oid, c.relowner, p.level, custody.audit_relation(c.oid) AS name
+        SELECT c.oid, c.relowner, c.relkind, custody.audit_relation(c.oid) AS name,
+               EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname LIKE 'custody\_audit\_%') AS had
         FROM (SELECT t.table_oid::oid AS relid, 0 AS level
               UNION SELECT x.relid, x.level FROM pg_partition_tree(t.table_oid::oid) x) p
         JOIN pg_class c ON c.oid = p.relid AND c.relkind IN ('r', 'p')
         ORDER BY p.level
     LOOP
+        made := 0;
         FOR wanted IN
             SELECT w.* FROM (VALUES
                 ('custody_audit_insert', 'AFTER INSERT', 'REFERENCING NEW TABLE AS custody_new FOR EACH STATEMENT', NOT t.row_level),
@@ -159,16 +180,28 @@ BEGIN
                            custody.audit_function_name(t.history_name));
             made := made + 1;
         END LOOP;
-        IF pg_has_role(current_user, part.relowner, 'USAGE') THEN
-            FOR wanted IN
-                SELECT g.tgname AS name FROM pg_trigger g
-                WHERE g.tgrelid = part.oid AND g.tgname LIKE 'custody\_audit\_%' AND g.tgenabled <> 'A'
-            LOOP
-                EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', part.name, wanted.name);
-            END LOOP;
+        FOR wanted IN
+            SELECT g.tgname AS name, g.tgenabled IN ('D', 'R') AS off FROM pg_trigger g
+            WHERE g.tgrelid = part.oid AND g.tgname LIKE 'custody\_audit\_%' AND g.tgenabled <> 'A'
+              AND pg_has_role(current_user, part.relowner, 'USAGE')
+        LOOP
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', part.name, wanted.name);
+            made := made + wanted.off::integer;
+        END LOOP;
+        IF made > 0 AND t.audited_once THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', part.name) INTO filled;
+            -- A partition that is new to us brings rows; anything else went on without us.
+            IF part.had OR part.oid = t.table_oid::oid THEN
+                IF NOT at_once THEN
+                    PERFORM custody.audit_baseline_begin(tracked, true);
+                END IF;
+            ELSIF filled THEN
+                PERFORM custody.audit_baseline_begin(tracked, false);
+            END IF;
         END IF;
+        mended := mended + made;
     END LOOP;
-    RETURN made;
+    RETURN mended;
 END
 $function$;
 
@@ -243,8 +276,8 @@ BEGIN
     LOOP
         BEGIN
             PERFORM custody.audit_columns_changed(changed.id);
+            PERFORM custody.audit_triggers_make(changed.id, true);
             PERFORM custody.capture_make(changed.id);
-            PERFORM custody.audit_triggers_make(changed.id);
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'Custody could not follow the change of %: %', changed.relation::regclass, SQLERRM;
             BEGIN
@@ -268,7 +301,7 @@ BEGIN
     FOR made IN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace
-          AND p.proname IN ('audit_baseline', 'audit_columns', 'audit_columns_changed', 'audit_ddl',
+          AND p.proname IN ('audit_baseline', 'audit_baseline_begin', 'audit_columns', 'audit_columns_changed', 'audit_ddl',
               'audit_differs', 'audit_equality', 'audit_fingerprint',
               'audit_function_name', 'audit_history_columns_add', 'audit_history_make',
               'audit_history_type', 'audit_insert', 'audit_key_holds', 'audit_layout',

@@ -65,7 +65,7 @@ def _line(synced: Synced) -> str:
     if synced.columns_added:
         done.append(f"{len(synced.columns_added)} new columns in the history")
     if synced.triggers_made:
-        done.append(f"{synced.triggers_made} triggers made")
+        done.append(f"{synced.triggers_made} triggers mended")
     if synced.guarded_changed:
         done.append("looks for changed columns another way")
     return f"{synced.tracked}: {', '.join(done)}."
