@@ -11,6 +11,8 @@ STAMP := .venv/installed
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 PORT ?= 8000
 ARGS ?=
+# The files in which anything bears a mark: others need not even be looked into.
+marked = $$(grep -rl --include='test_*.py' 'mark\.$(1)' tests)
 
 .PHONY: help setup demo test lint tests browser lock clean
 
@@ -67,9 +69,9 @@ tests: setup
 	@echo "Again, what is SQL-heavy: on PostgreSQL 16, by a role that is neither superuser nor above"
 	@echo "row-level security:"
 	@CUSTODY_TEST_POSTGRES=16 CUSTODY_TEST_ROLE=plain \
-		$(PYTEST) -m "sql and not superuser"
+		$(PYTEST) -m "sql and not superuser" $(call marked,sql)
 	@echo "And what needs a superuser or a server of its own, on PostgreSQL 16:"
-	@CUSTODY_TEST_POSTGRES=16 $(PYTEST) -m superuser
+	@CUSTODY_TEST_POSTGRES=16 $(PYTEST) -m superuser $(call marked,superuser)
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:

@@ -14,8 +14,14 @@ import tempfile
 from pathlib import Path
 
 PLAIN_ROLE = "custody_plain"
-# Nothing of a test has to survive a power cut.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Nothing of a test has to survive a power cut, and nobody takes backups.
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "archive_mode": "off",
+    "checkpoint_timeout": "1h",
+}
 
 
 def _start() -> None:
@@ -40,7 +46,9 @@ def _embedded(var: Path) -> None:
     from config.embedded import EmbeddedPostgres
 
     version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
-    server = EmbeddedPostgres(var / "postgres", version=version, settings=_SETTINGS)
+    summaries = {"summarize_wal": "off"} if version >= 17 else {}
+    settings = {**_SETTINGS, **summaries}
+    server = EmbeddedPostgres(var / "postgres", version=version, settings=settings, sync=False)
     server.hold()
     url = server.url
     if is_plain():
