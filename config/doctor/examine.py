@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from config.doctor import archive_keys, database, files, grants, processes
+from config.doctor import archive_keys, database, files, grants, own_audit, processes
 from config.doctor.database import Server
 from config.doctor.finding import Check, Finding, note, wrong
 from config.doctor.secrets import scrubbed
@@ -38,6 +38,7 @@ _TABLES: tuple[tuple[str, ServerCheck], ...] = (
     ("policies", grants.check_policies),
     ("grants", grants.check_grants),
     ("row security", grants.check_row_security),
+    ("audit", own_audit.check_own_tables),
     ("signing key", files.check_signing_key),
     ("worker", processes.check_processes),
     ("queues", processes.check_queues),

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandParser
 from django.db import connection
 
+from auditing.services.own_tables import own_tables_track
 from config.demo.audited import audit_begin, audit_day
 from config.demo.night import Night, night_work
 from config.demo.sign_ins import SignIn, sign_ins_make
@@ -37,6 +38,8 @@ class Command(CustodyCommand):
         began = time.monotonic()
         self._say(options, "Setting up the database ...")
         call_command("migrate", verbosity=0, interactive=False)
+        # From the first person on: who may do what is decided there.
+        own_tables_track(actor=self.actor(options))
         people = sign_ins_make()
         self._storefront(options)
         self._audit(options)

@@ -9,9 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandParser
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from auditing.services.own_tables import own_tables_missing, own_tables_track
 from config.serving.commands import children
 from config.serving.ports import listen
 from config.start import hold_embedded
@@ -38,6 +39,7 @@ class Command(CustodyCommand):
         with listening:
             hold_embedded()
             _refuse_unmigrated()
+            self._audit_own(options)
             # Only what is newer than the copy is copied.
             call_command("collectstatic", interactive=False, verbosity=0)
             self._say("Starting ...")
@@ -53,6 +55,22 @@ class Command(CustodyCommand):
             ).run()
         self._say("Stopped.")
         return Result({"served": True})
+
+    def _audit_own(self, options: dict[str, Any]) -> None:
+        """The tables of a new version too. Whatever is in the way, the console is served."""
+        try:
+            if own_tables_missing():
+                self._say("Auditing the console's own tables ...")
+            done = own_tables_track(actor=self.actor(options))
+        except (CustodyError, DatabaseError) as error:
+            self._say(
+                f"The console's own tables are not all audited: {' '.join(str(error).split())}"
+            )
+        else:
+            if done.busy:
+                self._say(f"In use, so not audited yet: {', '.join(done.busy)}.")
+        finally:
+            connection.close()
 
     def _say(self, line: str) -> None:
         # The terminal may be gone; the console goes on.
