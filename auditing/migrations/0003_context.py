@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
             DROP FUNCTION custody.audit_reason_missing(text);
             DROP FUNCTION custody.audit_context(text);
             DROP FUNCTION custody.audit_context_read(text);
+            DROP FUNCTION custody.context_user();
             DROP FUNCTION custody.clear_context();
             DROP FUNCTION custody.set_context(text, text, text, text, text, text, text, jsonb);
             """,

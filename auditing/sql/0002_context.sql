@@ -57,12 +57,31 @@ $function$;
 COMMENT ON FUNCTION custody.clear_context() IS
     'What is changed from here on has no context, until the end of the transaction';
 
+-- Whose change it is, in the application's own SQL: a default, a trigger, a policy. What Supabase has
+-- auth.uid() for. NULL when nobody was said, or nothing that can be read.
+CREATE FUNCTION custody.context_user()
+RETURNS pg_catalog.text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RETURN nullif(nullif(current_setting('custody.context', true), '')::jsonb ->> 'user_id', '');
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$function$;
+
+COMMENT ON FUNCTION custody.context_user() IS
+    'The user that custody.set_context() was told in this transaction';
+
 GRANT EXECUTE ON FUNCTION
     custody.set_context(
         pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text,
         pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb
     ),
-    custody.clear_context()
+    custody.clear_context(),
+    custody.context_user()
 TO PUBLIC;
 
 -- A context as a JSON object, whatever it was set to: a write never fails because of it. What is no

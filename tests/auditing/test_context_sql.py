@@ -227,6 +227,23 @@ def test_the_application_calls_what_is_its_own_and_nothing_else(execute: Execute
             application.execute("SELECT FROM custody.auditing_changecontext")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_applications_own_sql_knows_whose_change_it_is(execute: Execute) -> None:
+    with application_session() as application, application.transaction():
+
+        def user() -> str | None:
+            return application.execute("SELECT custody.context_user()").fetchone()[0]  # type: ignore[index]
+
+        assert user() is None
+        application.execute("SELECT custody.set_context('42')")
+        assert user() == "42"
+        application.execute("SELECT custody.set_context(reason => 'r')")
+        assert user() is None
+        for strange in ("no json", "[1]", '{"user_id": null}'):
+            application.execute("SELECT set_config('custody.context', %s, true)", [strange])
+            assert user() is None
+
+
 @pytest.mark.django_db
 def test_a_reason_is_text_that_is_not_blank(execute: Execute) -> None:
     def missing(context: str | None) -> bool:
