@@ -15,12 +15,13 @@ from django.db import connections, transaction
 from auditing.exceptions import TableBusy
 from auditing.models import TrackedTable
 from auditing.selectors.tracked import standings
-from auditing.services.baseline import baseline_start
+from auditing.services.baseline import AUDIT_BASELINE, baseline_start
 from auditing.services.sync import table_sync
 from auditing.services.track import OWN_TABLES_NOT_AUDITED, TrackTerms, table_track
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import TableName
 from operations.models import Run
+from operations.selectors.runs import run_open_for
 
 REASON = "The console's own tables are audited."
 NOISE = frozenset(
@@ -137,6 +138,8 @@ def _terms(name: TableName, using: str) -> TrackTerms:
 def _baseline(tracked: TrackedTable, actor: User) -> Run | None:
     """The images of what was there. Small as most of these tables are, without a run."""
     using = tracked.database
+    if run_open_for(kind=AUDIT_BASELINE, subject=str(tracked.table)) is not None:
+        return None
     if read_table(tracked.table, using=using).estimated_rows > MOST_AT_ONCE:
         return baseline_start(tracked, requester=actor, reason=REASON)
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
