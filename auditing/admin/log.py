@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
@@ -136,9 +135,10 @@ def log_lines(page: LogPage, *, older: str) -> dict[str, Any]:
     }
 
 
-def _line(statement: ChangeStatement) -> dict[str, str | SafeString]:
+def _line(statement: ChangeStatement) -> dict[str, Any]:
     changed = columns_words(statement.changed) if statement.operation == Operation.UPDATE else ""
     return {
+        "number": statement.pk,
         "url": reverse("admin:auditing_changestatement_change", args=[statement.pk]),
         "at": when(statement.at),
         "who": who(statement.actor, statement.context),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,8 @@ from auditing.selectors.versions import versions_of
 from auditing.services.track import TrackTerms, table_track
 from tests.console import person as somebody
 from tests.console import signed_in
+
+from .reading import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -50,13 +51,6 @@ def notes(governed: str, execute: Execute, person: User) -> TrackedTable:
 @pytest.fixture
 def support() -> Client:
     return signed_in(somebody("sue", role="support"))
-
-
-def text_of(page: Any) -> str:
-    """What one reads, on one line."""
-    assert page.status_code == 200, page
-    words = re.sub(r"<(style|script).*?</\1>", " ", page.content.decode(), flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", words)).split())
 
 
 def seqs(tracked: TrackedTable, record_id: str) -> list[int]:
