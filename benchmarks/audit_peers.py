@@ -44,7 +44,8 @@ def _django() -> None:
     database = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname"),
-        "OPTIONS": parts,
+        # The role may be called as the console's schema, which would then be searched first.
+        "OPTIONS": {**parts, "options": "-c search_path=public"},
     }
     settings.configure(
         DATABASES={"default": database},
