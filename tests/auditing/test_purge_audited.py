@@ -178,6 +178,7 @@ def test_each_table_that_goes_along_has_an_event_of_its_own(
     assert [(line.tracked, line.rows) for line in lines] == [(events, DUE), (notes, 2 * DUE)]
 
 
+@pytest.mark.superuser
 def test_nobody_else_can_call_a_deletion_a_purge(
     events: TrackedTable, execute: Execute, other_session: Connect
 ) -> None:
