@@ -9,8 +9,10 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-def client_address(meta: Mapping[str, str], trusted: Sequence[Network]) -> str:
-    """The client's address; empty when there is none, as over a socket file.
+def client_address(
+    meta: Mapping[str, str], trusted: Sequence[Network], *, by_socket: bool = False
+) -> str:
+    """The client's address; empty when nobody who is trusted tells it.
 
     X-Forwarded-For is read from its end, where our own proxies wrote: the first address that is
     none of theirs is the client's. What stands before it the client itself may have written.
@@ -18,17 +20,25 @@ def client_address(meta: Mapping[str, str], trusted: Sequence[Network]) -> str:
     Args:
         meta: REMOTE_ADDR and HTTP_X_FORWARDED_FOR, as WSGI names them.
         trusted: the networks of our proxies.
+        by_socket: whoever comes through a socket file, which has no address, is one of them.
     """
-    client = _address(meta.get("REMOTE_ADDR", ""))
+    peer = meta.get("REMOTE_ADDR", "")
+    client = _address(peer)
+    ours = (by_socket and not peer) or _is_in(client, trusted)
     for said in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-        if client is None or not any(client in network for network in trusted):
+        if not ours:
             break
         before = _address(said)
         if before is None:
             # Nobody knows who came to this proxy: it is the last that is known.
             break
         client = before
+        ours = _is_in(client, trusted)
     return str(client) if client else ""
+
+
+def _is_in(address: Address | None, networks: Sequence[Network]) -> bool:
+    return address is not None and any(address in network for network in networks)
 
 
 def _address(text: str) -> Address | None:

@@ -62,7 +62,11 @@ class _RequestLayer:
                 outside,
                 **self._who(),
                 reason=self._reason(),
-                ip_address=client_address(self._request.META, settings.CUSTODY_TRUSTED_PROXIES),
+                ip_address=client_address(
+                    self._request.META,
+                    settings.CUSTODY_TRUSTED_PROXIES,
+                    by_socket=settings.CUSTODY_TRUSTED_SOCKET,
+                ),
                 user_agent=self._request.headers.get("User-Agent", "")[:_MOST_AGENT],
                 request_id=self._number,
             )

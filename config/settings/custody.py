@@ -22,13 +22,14 @@ CUSTODY_ORGANISATION: str = env.str("CUSTODY_ORGANISATION", default="")
 # How long a worker that gives no sign of life keeps its run.
 CUSTODY_RUN_LEASE_SECONDS: int = env.int("CUSTODY_RUN_LEASE_SECONDS", default=30)
 # Whose X-Forwarded-For is believed.
+_proxies: list[str] = [text.strip() for text in env.list("CUSTODY_TRUSTED_PROXIES", default=[])]
+CUSTODY_TRUSTED_SOCKET = "unix" in _proxies
 try:
     CUSTODY_TRUSTED_PROXIES = [
-        ip_network(text.strip(), strict=False)
-        for text in env.list("CUSTODY_TRUSTED_PROXIES", default=[])
+        ip_network(text, strict=False) for text in _proxies if text != "unix"
     ]
 except ValueError as error:
     raise ImproperlyConfigured(
         f"CUSTODY_TRUSTED_PROXIES: {error}. Give addresses or networks, separated by commas: "
-        "127.0.0.1,10.0.0.0/8"
+        "127.0.0.1,10.0.0.0/8. `unix` is a proxy that comes through a socket file."
     ) from None

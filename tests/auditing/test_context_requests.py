@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +27,8 @@ from retention.models import RetentionPolicy
 from tests.console import make_policy, person, signed_in
 
 from .capturing import Sent, captured_table, insert, run, seen
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def change(request: HttpRequest) -> HttpResponse:
@@ -196,6 +202,50 @@ def test_an_address_is_believed_as_far_as_our_own_proxies_wrote_it(
 ) -> None:
     meta = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     assert client_address(meta, TRUSTED) == client
+
+
+def test_a_proxy_that_comes_through_a_socket_file_has_no_address() -> None:
+    meta = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": "203.0.113.9, 198.51.100.1, 10.0.0.2"}
+    assert client_address(meta, TRUSTED, by_socket=True) == "198.51.100.1"
+    assert client_address({"REMOTE_ADDR": ""}, TRUSTED, by_socket=True) == ""
+    direct = {"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": "198.51.100.1"}
+    assert client_address(direct, [], by_socket=True) == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "socket"),
+    [
+        ("", [], False),
+        ("127.0.0.1, 10.1.2.3/8", ["127.0.0.1/32", "10.0.0.0/8"], False),
+        ("unix,::1", ["::1/128"], True),
+    ],
+)
+def test_the_setting_takes_addresses_networks_and_sockets(
+    given: str, networks: list[str], socket: bool
+) -> None:
+    found = settings_with(given).stdout.split()
+    assert found == [*networks, str(socket)]
+
+
+def test_a_wrong_network_is_said_at_the_start() -> None:
+    done = settings_with("10.0.0.0/99")
+    assert done.returncode != 0
+    assert "CUSTODY_TRUSTED_PROXIES: '10.0.0.0/99' does not appear" in done.stderr
+
+
+def settings_with(proxies: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import config.settings.custody as c;"
+        "print(*c.CUSTODY_TRUSTED_PROXIES, c.CUSTODY_TRUSTED_SOCKET)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "CUSTODY_TRUSTED_PROXIES": proxies},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_without_trusted_proxies_the_header_means_nothing(
