@@ -24,7 +24,7 @@ class AuditingConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from auditing import task_headers
+        from auditing import checks, task_headers  # noqa: F401  (registers the checks)
         from auditing.context import follow
         from auditing.selectors.history_copies import history_copies
         from auditing.services import baseline  # noqa: F401  (registers the kind of run)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from auditing.services import audit_watch as watch
 from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
 
-__all__ = ["partition_ahead", "statement_summarise"]
+__all__ = ["audit_watch", "partition_ahead", "statement_summarise"]
 
 
 @shared_task(name=summaries.STATEMENT_SUMMARISE)
@@ -20,3 +21,9 @@ def statement_summarise() -> None:
 def partition_ahead() -> None:
     """Every night: partitions of the histories for the months to come."""
     partitions.partition_ahead(nightly=True)
+
+
+@shared_task(name=watch.AUDIT_WATCH)
+def audit_watch() -> None:
+    """Every few minutes: what drifted is adjusted, what is wrong is told."""
+    watch.audit_watch()

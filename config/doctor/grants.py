@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auditing.selectors.tracked import standings
 from config.doctor.database import Server
 from config.doctor.finding import Finding, fine, note
 from operations.catalogue.exceptions import NoSuchTable
@@ -63,6 +64,20 @@ def check_policies(_: Server) -> list[Finding]:
     if not known:
         return note("policies", "There is none yet", "manage.py policy_import FILE")
     return fine("policies", f"The tables of all {len(known)} policies are there")
+
+
+def check_audit(_: Server) -> list[Finding]:
+    found = standings()
+    troubled = [standing for standing in found if standing.problems]
+    if troubled:
+        return [
+            Finding("audit", False, f"{standing.tracked}: {problem}", "manage.py audit_status")
+            for standing in troubled
+            for problem in standing.problems
+        ]
+    if not found:
+        return note("audit", "No table is audited yet", "manage.py audit_track TABLE")
+    return fine("audit", f"All {len(found)} audited tables are captured as they should be")
 
 
 def _tables() -> dict[int, Table]:

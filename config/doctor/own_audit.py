@@ -10,9 +10,9 @@ from config.doctor.finding import Finding, fine, note
 def check_own_tables(_server: Server) -> list[Finding]:
     missing = own_tables_missing()
     if not missing:
-        return fine("audit", "The console's own tables are audited")
+        return fine("own audit", "The console's own tables are audited")
     return note(
-        "audit",
+        "own audit",
         f"{len(missing)} of the console's own tables are not audited: "
         f"{', '.join(name.name for name in missing)}",
         "manage.py audit_console",

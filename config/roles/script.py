@@ -127,7 +127,8 @@ def _own_schema(names: Names) -> Iterator[str]:
 def _governed(schema: Schema, names: Names) -> Iterator[str]:
     yield f"\n-- Governed: the tables in {_comment(_name(schema.name))}, and those made later."
     yield _say("GRANT USAGE ON SCHEMA {} TO {};", schema.name, names.console)
-    rights = "SELECT, INSERT, UPDATE, DELETE"
+    # TRIGGER: the console audits tables that it does not own.
+    rights = "SELECT, INSERT, UPDATE, DELETE, TRIGGER"
     yield _say(f"GRANT {rights} ON ALL TABLES IN SCHEMA {{}} TO {{}};", schema.name, names.console)
     for owner in schema.owners:
         yield _say(

@@ -80,6 +80,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 30.0},
     },
+    "audit-watch": {
+        "task": "auditing.audit_watch",
+        "schedule": 300.0,
+        "options": {"expires": 240.0},
+    },
     "partition-ahead": {
         "task": "auditing.partition_ahead",
         "schedule": crontab(hour=1, minute=30),
