@@ -12,7 +12,7 @@ Source: PostgreSQL's manual, 9.27.11 "Transaction ID and Snapshot Information Fu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from django.db import OperationalError, connections, transaction
 from psycopg import errors, sql
@@ -45,11 +45,13 @@ WHERE t.database = %s AND t.id > %s
 ORDER BY t.id
 LIMIT %s
 """
-# A transaction number that the last pass did not see as ended, and this one does. It is written
-# out, and not asked of pg_visible_in_snapshot(), so that the index can find it.
-_NEW = sql.SQL(
-    "{xid} < %(xmax)s AND {xid} <> ALL (%(open)s::bigint[])"
-    " AND ({xid} >= %(last_xmax)s OR {xid} = ANY (%(last_open)s::bigint[]))"
+# The numbers of transactions that the last pass did not see as ended, and this one does: those that
+# began later, and those that were open. They are written out, and not asked of
+# pg_visible_in_snapshot(), and apart from each other, and not with OR: so the index finds them also
+# in a partition without statistics.
+_NEW = (
+    sql.SQL("{xid} >= %(last_xmax)s AND {xid} < %(xmax)s AND {xid} <> ALL (%(open)s::bigint[])"),
+    sql.SQL("{xid} = ANY (%(last_open)s::bigint[]) AND {xid} <> ALL (%(open)s::bigint[])"),
 )
 # Of a key that changed there are two versions, R and U: it is one row of an UPDATE.
 _FOUND = sql.SQL("""
@@ -93,10 +95,11 @@ INSERT INTO custody.auditing_changetransaction
 SELECT s.xid, min(s.at), {committed}, count(*), sum(s.rows),
     (array_agg(s.actor ORDER BY s.context_id IS NULL, s.id))[1],
     (array_agg(s.context_id ORDER BY s.context_id IS NULL, s.id))[1]
-FROM custody.auditing_changestatement AS s
-WHERE {new}
+FROM ({lines}) AS s
 GROUP BY s.xid
 """)
+_LINES = sql.SQL("SELECT l.* FROM custody.auditing_changestatement AS l WHERE {new}")
+_UNION = sql.SQL(" UNION ALL ")
 _COMMITTED = {
     "on": sql.SQL("pg_xact_commit_timestamp(s.xid::text::xid8::xid)"),
     "off": sql.SQL("NULL::timestamptz"),
@@ -203,7 +206,6 @@ def _statements(
 ) -> tuple[int, tuple[str, ...]]:
     if not histories:
         return 0, ()
-    new = _NEW.format(xid=sql.SQL("h.xid"))
     found = [
         _FOUND.format(
             tracked=sql.Literal(tracked),
@@ -211,8 +213,9 @@ def _statements(
             new=new,
         )
         for tracked, name in histories
+        for new in _new("h.xid", window)
     ]
-    cursor.execute(_STATEMENTS.format(found=sql.SQL(" UNION ALL ").join(found)), window)
+    cursor.execute(_STATEMENTS.format(found=_UNION.join(found)), window)
     made = dict(cursor.fetchall())
     return sum(made.values()), tuple(name for tracked, name in histories if tracked in made)
 
@@ -220,5 +223,12 @@ def _statements(
 def _transactions(cursor: Any, window: dict[str, Any]) -> None:
     cursor.execute("SELECT pg_catalog.current_setting('track_commit_timestamp')")
     [kept] = cursor.fetchone()
-    new = _NEW.format(xid=sql.SQL("s.xid"))
-    cursor.execute(_TRANSACTIONS.format(committed=_COMMITTED[kept], new=new), window)
+    lines = [_LINES.format(new=new) for new in _new("l.xid", window)]
+    cursor.execute(
+        _TRANSACTIONS.format(committed=_COMMITTED[kept], lines=_UNION.join(lines)), window
+    )
+
+
+def _new(xid: LiteralString, window: dict[str, Any]) -> list[sql.Composed]:
+    conditions = _NEW if window["last_open"] else _NEW[:1]
+    return [condition.format(xid=sql.SQL(xid)) for condition in conditions]
