@@ -27,7 +27,7 @@ class AuditingConfig(AppConfig):
         from auditing import checks, task_headers  # noqa: F401  (registers the checks)
         from auditing.context import follow
         from auditing.selectors.history_copies import history_copies
-        from auditing.services import baseline  # noqa: F401  (registers the kind of run)
+        from auditing.services import baseline, change_revert  # noqa: F401  (kinds of runs)
         from operations import copies
 
         connection_created.connect(

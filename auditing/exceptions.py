@@ -31,3 +31,7 @@ class RestoreRefused(Refused):
 
 class TableBusy(CustodyError):
     """The lock that a change of the audit needs was not had in time; nothing was changed."""
+
+
+class NoSuchChange(UsageError):
+    """The audit log has no such statement or transaction."""

@@ -51,6 +51,12 @@ class RestorableColumn:
     def key(self) -> bool:
         return self.image.key_position is not None
 
+    @property
+    def equals(self) -> sql.Composable:
+        """The operator by which two values of it are equal."""
+        schema = self.column.base_schema if self.column.base_kind == "base" else "pg_catalog"
+        return sql.SQL("OPERATOR({}.=)").format(Identifier(schema))
+
     def value(self, alias: str) -> sql.Composable:
         """Of the column's base type; NULL also where the value does not fit it: see `misfit`."""
         base = Identifier(self.column.base_schema, self.column.base_name)
@@ -123,17 +129,10 @@ class Restorable:
         """The live row of one alias has the key of the history row of the other."""
         return sql.SQL("({})").format(
             sql.SQL(" AND ").join(
-                sql.SQL("{} {} {}").format(
-                    self.live(live, each), _equals(each), each.value(history)
-                )
+                sql.SQL("{} {} {}").format(self.live(live, each), each.equals, each.value(history))
                 for each in self.key
             )
         )
-
-
-def _equals(each: RestorableColumn) -> sql.Composable:
-    schema = each.column.base_schema if each.column.base_kind == "base" else "pg_catalog"
-    return sql.SQL("OPERATOR({}.=)").format(Identifier(schema))
 
 
 def restorable(shape: Shape, *, rest: Collection[int] | None = None) -> Restorable:
@@ -159,7 +158,7 @@ def restorable(shape: Shape, *, rest: Collection[int] | None = None) -> Restorab
             masked.append(column.name)
         elif image is not None and not column.generated:
             in_rest = rest is None or image.attnum in rest
-            columns.append(_column(image, column, in_rest, shape.using))
+            columns.append(_column(image, column, in_rest, shape))
     found = Restorable(shape, table, tuple(columns), tuple(masked), tuple(excluded))
     present = {each.attnum for each in columns}
     lost = [each.name for each in shape.key if each.attnum not in present]
@@ -194,7 +193,8 @@ def _table(shape: Shape) -> Table:
     return table
 
 
-def _column(image: ImageColumn, column: Column, in_rest: bool, using: str) -> RestorableColumn:
+def _column(image: ImageColumn, column: Column, in_rest: bool, shape: Shape) -> RestorableColumn:
+    using, table = shape.using, shape.tracked.pk
     direct: list[Kept] = []
     casts: list[tuple[Kept | None, Conversion]] = []
     base = f"{quoted(column.base_schema)}.{quoted(column.base_name)}"
@@ -209,15 +209,16 @@ def _column(image: ImageColumn, column: Column, in_rest: bool, using: str) -> Re
             direct.append(kept)
             continue
         is_text = type_ == "text"
-        cast = Conversion(_number(image, place), type_, is_text, column)
+        cast = Conversion(_number(table, image, place), type_, is_text, column)
         # What PostgreSQL has no cast for is no value of the column's any more.
         if castable(cast, using=using):
             casts.append((kept, cast))
     if in_rest or not (direct or casts):
-        rest = Conversion(_number(image, len(image.kept)), "text", is_text=True, to=column)
+        rest = Conversion(_number(table, image, len(image.kept)), "text", is_text=True, to=column)
         casts.append((None, rest))
     return RestorableColumn(column, image, tuple(direct), tuple(casts))
 
 
-def _number(image: ImageColumn, place: int) -> int:
-    return image.attnum * 100 + place
+def _number(table: int, image: ImageColumn, place: int) -> int:
+    """Tells the functions of a session apart, of several tables too."""
+    return (table * 10_000 + image.attnum) * 100 + place

@@ -31,6 +31,8 @@ class Obstacle:
     """Of the row that is in the way, or that is missing."""
     record_id: str = ""
     """Of the row that is in the way, where there is one and it can be named."""
+    may_come: bool = False
+    """What is missing may come with a row that is put back later."""
 
 
 def obstacle(error: DatabaseError, table: Table, *, using: str) -> Obstacle | None:
@@ -83,12 +85,12 @@ def _reference(diag: psycopg.errors.Diagnostic, at: TableName, table: Table) -> 
     detail, name = diag.message_detail or "", quoted(diag.constraint_name or "")
     if "still referenced" in detail or not _is_of(at, table):
         why = f"rows of {at} refer to it (the constraint {name}){_key(diag)}"
-        return Obstacle(why, diag.constraint_name or "", str(at))
+        return Obstacle(why, diag.constraint_name or "", str(at), may_come=True)
     keys = (each for each in table.foreign_keys if each.name == diag.constraint_name)
     key = next(keys, None)
     parent = str(key.references) if key else "another table"
     why = f"the row of {parent} that it refers to is missing (the constraint {name}){_key(diag)}"
-    return Obstacle(why, diag.constraint_name or "", parent)
+    return Obstacle(why, diag.constraint_name or "", parent, may_come=True)
 
 
 def _key(diag: psycopg.errors.Diagnostic) -> str:

@@ -179,13 +179,7 @@ class _Restore:
             for each in self._target.key
         ]
         return sql.SQL(" AND ").join(
-            sql.SQL("{} OPERATOR({}.=) {}").format(
-                self._target.live("t", each),
-                sql.Identifier(
-                    each.column.base_schema if each.column.base_kind == "base" else "pg_catalog"
-                ),
-                value,
-            )
+            sql.SQL("{} {} {}").format(self._target.live("t", each), each.equals, value)
             for each, value in zip(self._target.key, values, strict=True)
         )
 
