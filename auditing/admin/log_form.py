@@ -11,8 +11,10 @@ from django.utils.http import urlencode
 
 from auditing.admin.words import OPERATIONS
 from auditing.models import TrackedTable
-from auditing.selectors.log_filter import LogFilter
+from auditing.selectors.log_filter import OWN, LogFilter
 
+EVERY = "*"
+"""The choice of all tables, the console's own too."""
 _CSS = {"class": "c-input", "autocomplete": "off"}
 
 
@@ -56,7 +58,12 @@ class LogForm(forms.Form):
         names = sorted({str(table) for table in TrackedTable.objects.all()})
         field = self.fields["table"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "Any table"), *((name, name) for name in names)]
+        own = any(name.startswith(f"{OWN}.") for name in names)
+        field.choices = [
+            ("", "Any table of an application" if own else "Any table"),
+            *([(EVERY, "Any, the console's own too")] if own else []),
+            *((name, name) for name in names),
+        ]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
@@ -70,7 +77,8 @@ class LogForm(forms.Form):
         given = self.cleaned_data
         until = given["until"]
         return LogFilter(
-            table=given["table"],
+            table=given["table"] if given["table"] != EVERY else "",
+            without_own=not given["table"],
             operation=given["operation"],
             user=given["user"],
             since=given["since"],

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from auditing.models import ChangeContext, TrackedTable
 
+OWN = "custody"
+"""The schema of the console's own tables."""
 KINDS = ("console:", "app:", "db:")
 
 
@@ -16,6 +18,8 @@ class LogFilter:
 
     table: str = ""
     """As TrackedTable prints it: `shop.orders`."""
+    without_own: bool = False
+    """The console's own tables are left out, which change with everything that it does."""
     operation: str = ""
     user: str = ""
     """An actor (`app:4711`), what stands after its colon, or an address."""
@@ -35,6 +39,15 @@ class LogFilter:
 def tracked_named(table: str) -> list[int]:
     """The ids under which a table is or was audited: it may have been given up and begun again."""
     return [each.pk for each in TrackedTable.objects.all() if str(each) == table]
+
+
+def tracked_of_applications() -> list[int]:
+    """The ids of every table that is none of the console's own."""
+    return list(TrackedTable.objects.exclude(schema_name=OWN).values_list("pk", flat=True))
+
+
+def own_are_tracked() -> bool:
+    return TrackedTable.objects.filter(schema_name=OWN).exists()
 
 
 def actors_named(user: str) -> list[str]:

@@ -17,7 +17,13 @@ from psycopg import sql
 
 from auditing.models import ChangeStatement, Operation, TrackedTable
 from auditing.selectors.log_contexts import contexts_found, reason_is
-from auditing.selectors.log_filter import LogFilter, actors_named, tracked_named
+from auditing.selectors.log_filter import (
+    LogFilter,
+    actors_named,
+    own_are_tracked,
+    tracked_named,
+    tracked_of_applications,
+)
 
 LOOKED_AT = 20_000
 """Statements that one page looks at."""
@@ -102,6 +108,8 @@ def _conditions(asked: LogFilter) -> dict[str, list[sql.Composable]]:
         found["actor"] = [_equal("actor", actor) for actor in actors]
     if asked.table:
         found["table"] = [_equal("tracked_id", number) for number in tracked_named(asked.table)]
+    elif asked.without_own and own_are_tracked():
+        found["table"] = [_equal("tracked_id", number) for number in tracked_of_applications()]
     if asked.operation:
         known = asked.operation in Operation.values
         found["operation"] = [_equal("operation", asked.operation)] if known else []

@@ -102,6 +102,22 @@ def test_a_table_that_was_given_up_and_audited_again_is_one(orders: TrackedTable
     assert all_of(LogFilter(table="shop.orders")) == [2, 1]
 
 
+def test_the_consoles_own_tables_can_be_left_out(orders: TrackedTable) -> None:
+    assert all_of(LogFilter(without_own=True)) == []
+    own = table("operations_run")
+    own.schema_name = "custody"
+    own.save()
+    for number in range(1, 13):
+        change(orders if number % 4 == 0 else own, number, actor=f"app:{number % 2}")
+    assert all_of(LogFilter(without_own=True)) == [12, 8, 4]
+    assert all_of(LogFilter(without_own=True, operation="U")) == [12, 8, 4]
+    assert all_of(LogFilter(without_own=True, user="app:1")) == []
+    assert all_of(LogFilter(without_own=True, table="custody.operations_run"), size=20) == [
+        11, 10, 9, 7, 6, 5, 3, 2, 1
+    ]  # fmt: skip
+    assert len(all_of(LogFilter())) == 12
+
+
 def test_words_of_the_reason_and_the_request(
     orders: TrackedTable, users: TrackedTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
