@@ -65,10 +65,11 @@ class ColumnForm(ReasonForm):
             if column.in_key or column.generated == "virtual":
                 continue
             self.fields[f"handling-{place}"] = forms.ChoiceField(
-                label=f"How {column.name} is kept",
                 choices=Handling.choices,
                 initial=column.handling,
-                widget=forms.Select({"class": "c-input"}),
+                widget=forms.Select(
+                    {"class": "c-input", "aria-label": f"How {column.name} is kept"}
+                ),
             )
             self.fields[f"significant-{place}"] = forms.BooleanField(
                 label=f"A change of {column.name} makes a version",
