@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from celery import shared_task
+from celery.utils.log import get_task_logger
 
 from auditing.services import audit_watch as watch
+from auditing.services import own_tables as own
 from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
+from operations.services.actors import system_user
 
 __all__ = ["audit_watch", "partition_ahead", "statement_summarise"]
+
+log = get_task_logger(__name__)
 
 
 @shared_task(name=summaries.STATEMENT_SUMMARISE)
@@ -25,5 +30,7 @@ def partition_ahead() -> None:
 
 @shared_task(name=watch.AUDIT_WATCH)
 def audit_watch() -> None:
-    """Every few minutes: what drifted is adjusted, what is wrong is told."""
+    """Every few minutes: drift is adjusted, what is wrong is told, our own tables are audited."""
+    for line in own.own_tables_track(actor=system_user(watch.WATCHER)).left:
+        log.warning("%s", line)
     watch.audit_watch()

@@ -1,6 +1,7 @@
 """The console's own tables are audited like others: who changed a policy, a hold, a user.
 
-Made at each start, so that a table of a new version is audited too; done already, it is one query.
+Looked at by each start and by the watch, so that a table of a new version is audited too; done
+already, it is one query.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 
-from auditing.exceptions import TableBusy
 from auditing.models import TrackedTable
-from auditing.selectors.tracked import standings
 from auditing.services.baseline import AUDIT_BASELINE, baseline_start
-from auditing.services.sync import table_sync
 from auditing.services.track import OWN_TABLES_NOT_AUDITED, TrackTerms, table_track
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import TableName
+from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.selectors.runs import run_open_for
 
@@ -71,10 +70,8 @@ class OwnTables:
     """What one pass did."""
 
     tracked: list[TrackedTable] = field(default_factory=list)
-    synced: list[TrackedTable] = field(default_factory=list)
-    """Their columns had changed, by an update of the console."""
-    busy: list[str] = field(default_factory=list)
-    """Somebody used them for too long: the next pass takes them."""
+    left: list[str] = field(default_factory=list)
+    """What could not be done, in sentences: the next pass tries again."""
     runs: list[Run] = field(default_factory=list)
     """Take the images of tables that are large: they want a worker."""
 
@@ -92,7 +89,7 @@ def own_tables_missing(*, again: bool = False, using: str = "default") -> list[T
 
 
 def own_tables_track(*, actor: User, again: bool = False, using: str = "default") -> OwnTables:
-    """Begins the audit of those that have none, and adjusts it where columns changed.
+    """Begins the audit of those that have none. What an update changes, `audit_watch` follows.
 
     Another process that does the same at this moment is left to it: then nothing is done here.
     """
@@ -105,17 +102,10 @@ def own_tables_track(*, actor: User, again: bool = False, using: str = "default"
                 tracked = table_track(
                     name, actor=actor, reason=REASON, terms=_terms(name, using), using=using
                 )
-            except TableBusy:
-                done.busy.append(str(name))
-                continue
-            done.tracked.append(tracked)
-        for standing in standings(using=using):
-            tracked = standing.tracked
-            if tracked.schema_name == "custody" and (standing.problems and not standing.dropped):
-                try:
-                    done.synced.append(table_sync(tracked, actor=actor, reason=REASON).tracked)
-                except TableBusy:
-                    done.busy.append(str(tracked))
+            except CustodyError as error:
+                done.left.append(str(error))
+            else:
+                done.tracked.append(tracked)
         for tracked in TrackedTable.objects.filter(
             database=using, schema_name="custody", untracked_at=None
         ).exclude(baseline_seq=None):

@@ -25,6 +25,7 @@ from operations.models import Run
 from operations.services.runs import run_create
 from retention.models import RetentionPolicy
 from tests.console import make_policy, person, signed_in
+from tests.retention.proposing import NEW, make_tickets, officer, propose
 
 from .capturing import Sent, captured_table, insert, run, seen
 
@@ -170,6 +171,21 @@ def test_a_decision_in_the_console_has_the_reason_that_was_typed(ada: User) -> N
         assert Run.objects.get(pk=made.pk).state == "paused"
         assert {(c.actor, c.reason) for _, c in seen() if c} == {
             ("console:ada", "The shop is closing its books")
+        }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_policy_that_is_reviewed_first_has_the_reason_of_its_form() -> None:
+    make_tickets()
+    with captured_table():
+        run(
+            "CREATE TRIGGER capture AFTER INSERT OR UPDATE ON custody.retention_retentionpolicy"
+            " FOR EACH STATEMENT EXECUTE FUNCTION app.capture()"
+        )
+        propose(officer(), NEW, reason="The new schedule")
+        run("DROP SCHEMA desk CASCADE")
+        assert {(c.actor, c.reason) for _, c in seen() if c} == {
+            ("console:officer", "The new schedule")
         }
 
 

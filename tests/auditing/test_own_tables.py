@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from auditing.models import AuditEvent, TrackedTable
 from auditing.services import own_tables
 from auditing.services.own_tables import own_tables_missing, own_tables_track
 from auditing.services.untrack import table_untrack
+from auditing.tasks import audit_watch
 from operations.models import Alert, Run
 from operations.runs.states import RunState
 from operations.services.run_lease import lease_check, lease_take
@@ -98,7 +99,7 @@ def test_a_second_pass_does_nothing_and_an_ended_audit_stays_ended(
     ]
     assert not TrackedTable.objects.exclude(baseline_seq=None).exists()
     second = own_tables_track(actor=person)
-    assert (second.tracked, second.synced, second.busy, second.runs) == ([], [], [], [])
+    assert (second.tracked, second.left, second.runs) == ([], [], [])
     table_untrack(first.tracked[0], actor=person, reason="not wanted")
     assert own_tables_track(actor=person).tracked == []
     out = io.StringIO()
@@ -180,21 +181,38 @@ def test_a_mailed_alert_is_no_decision_a_resolved_one_is(
     assert ops(execute, "operations_alert") == ["B", "U"]
 
 
-def test_columns_of_a_new_version_are_taken_up_by_the_next_pass(
+def test_one_that_cannot_be_audited_now_keeps_no_other_from_it(
     person: User, some: Callable[..., None], execute: Execute
 ) -> None:
-    some("auth_group")
-    Group.objects.create(name="Night shift")
+    execute("CREATE TABLE custody.broken (note text)")
+    some("broken", "retention_retentionpolicy")
     settle()
-    own_tables_track(actor=person)
-    execute("ALTER TABLE custody.auth_group ADD COLUMN note text")
-    execute("UPDATE custody.auth_group SET note = 'x' WHERE name = 'Night shift'")
-    assert [str(each) for each in own_tables_track(actor=person).synced] == ["custody.auth_group"]
-    again = own_tables_track(actor=person)
-    assert (again.synced, again.busy, again.runs) == ([], [], [])
-    execute("UPDATE custody.auth_group SET note = 'y' WHERE name = 'Night shift'")
-    [found] = execute(
-        "SELECT array_agg(coalesce(\"3_note\", rest ->> '3') ORDER BY seq)"
-        " FROM history.custody__auth_group WHERE op = 'U'"
-    )
-    assert found == (["x", "y"],)
+    done = own_tables_track(actor=person)
+    assert [str(each) for each in done.tracked] == ["custody.retention_retentionpolicy"]
+    [line] = done.left
+    assert "custody.broken has no key" in line
+    out = io.StringIO()
+    with pytest.raises(CommandError, match=r"custody\.broken has no key"):
+        call_command("audit_console", "--json", "--user", "ada", stdout=out)
+    assert json.loads(out.getvalue()) == {"tracked": [], "left": done.left, "runs": []}
+
+
+def test_a_large_one_is_left_to_a_run(
+    person: User, some: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_tables, "MOST_AT_ONCE", -2)
+    some("auth_user")
+    settle()
+    done = own_tables_track(actor=person)
+    assert [(run.kind, run.subject, run.state) for run in done.runs] == [
+        ("audit_baseline", "custody.auth_user", "queued")
+    ]
+    assert own_tables_track(actor=person).runs == []
+
+
+def test_the_watch_begins_what_is_missing(some: Callable[..., None]) -> None:
+    some("auth_group")
+    settle()
+    audit_watch()
+    assert [str(each) for each in TrackedTable.objects.all()] == ["custody.auth_group"]
+    assert AuditEvent.objects.get().actor == "console:audit-watch"

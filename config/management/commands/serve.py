@@ -67,8 +67,8 @@ class Command(CustodyCommand):
                 f"The console's own tables are not all audited: {' '.join(str(error).split())}"
             )
         else:
-            if done.busy:
-                self._say(f"In use, so not audited yet: {', '.join(done.busy)}.")
+            for line in done.left:
+                self._say(line)
         finally:
             connection.close()
 
