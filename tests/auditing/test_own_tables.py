@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -216,3 +217,15 @@ def test_the_watch_begins_what_is_missing(some: Callable[..., None]) -> None:
     audit_watch()
     assert [str(each) for each in TrackedTable.objects.all()] == ["custody.auth_group"]
     assert AuditEvent.objects.get().actor == "console:audit-watch"
+
+
+def test_two_processes_that_start_at_once_do_it_once(
+    person: User, some: Callable[..., None], other_session: Callable[[], psycopg.Connection]
+) -> None:
+    some("auth_group")
+    settle()
+    other = other_session()
+    other.execute("SELECT pg_advisory_lock(%s)", [own_tables._LOCK])
+    assert own_tables_track(actor=person).tracked == []
+    other.execute("SELECT pg_advisory_unlock(%s)", [own_tables._LOCK])
+    assert len(own_tables_track(actor=person).tracked) == 1
