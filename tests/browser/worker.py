@@ -19,17 +19,23 @@ class Worker:
     def __init__(self) -> None:
         self._steps = threading.Semaphore(0)
         self._free = threading.Event()
+        self._waits = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
     def begin(self, run_id: int) -> None:
         """Takes the run, does its first step, and waits."""
         self._free.clear()
+        self._waits.clear()
         self._thread = threading.Thread(target=self._work, args=[run_id], daemon=True)
         self._thread.start()
 
     def step(self) -> None:
+        """Lets it take one step, and returns when that is done."""
+        assert self._waits.wait(LONGEST)
+        self._waits.clear()
         self._steps.release()
+        assert self._waits.wait(LONGEST)
 
     def finish(self) -> None:
         """Goes on without waiting, until the run ends or stops."""
@@ -52,7 +58,9 @@ class Worker:
             self._error = error
         finally:
             connections.close_all()
+            self._waits.set()
 
     def _wait(self, _run: Run) -> None:
         if not self._free.is_set():
+            self._waits.set()
             self._steps.acquire(timeout=LONGEST)
