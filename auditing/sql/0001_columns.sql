@@ -42,6 +42,22 @@ BEGIN
 END
 $function$;
 
+-- Whether two values differ, for the types whose equal values have one image, and for numeric with
+-- its scale. The planner puts the expression in the place of the call, with the operator that was
+-- looked up here: no search_path of a caller changes it, and nothing is cheaper to make ready.
+DO $block$
+DECLARE
+    kind regtype;
+BEGIN
+    FOREACH kind IN ARRAY '{int2,int4,int8,bool,oid,uuid,date,time,timestamp,timestamptz,"\"char\"",name,bytea,macaddr,macaddr8,text,numeric}'::regtype[] LOOP
+        EXECUTE format('CREATE FUNCTION custody.audit_distinct(a %1$s, b %1$s) RETURNS boolean LANGUAGE sql IMMUTABLE '
+                       'RETURN a IS DISTINCT FROM b%2$s', kind,
+                       CASE WHEN kind = 'numeric'::regtype THEN ' OR scale(a) <> scale(b)' ELSE '' END);
+        EXECUTE format('REVOKE ALL ON FUNCTION custody.audit_distinct(%1$s, %1$s) FROM PUBLIC', kind);
+    END LOOP;
+END
+$block$;
+
 -- Whether a column differs between two rows. Where equal values can have two images (1.0 and 1.00,
 -- '1 mon' and '30 days', json) the images are compared.
 CREATE FUNCTION custody.audit_differs(quoted text, source oid, typmod_collation oid)
@@ -58,19 +74,17 @@ BEGIN
         EXIT WHEN kind <> 'd';
         SELECT t.typbasetype INTO base FROM pg_type t WHERE t.oid = base;
     END LOOP;
-    IF kind = 'e' OR base = ANY ('{int2,int4,int8,bool,oid,uuid,date,time,timestamp,timestamptz,"\"char\"",name,bytea,macaddr,macaddr8}'::regtype[])
-       OR base = ANY ('{text,varchar}'::regtype[]) AND (typmod_collation = 0 OR EXISTS (
+    IF base = 'varchar'::regtype THEN
+        base := 'text'::regtype;
+    END IF;
+    IF to_regprocedure(format('custody.audit_distinct(%1$s,%1$s)', base::regtype)) IS NOT NULL
+       AND (base <> 'text'::regtype OR typmod_collation = 0 OR EXISTS (
            SELECT FROM pg_collation c WHERE c.oid = typmod_collation AND c.collisdeterministic)) THEN
         -- A domain's own operators would hide its base type's: its values are cast.
-        RETURN CASE WHEN base = source
-            THEN format('((o.%1$s OPERATOR(pg_catalog.=) n.%1$s) IS NOT TRUE AND NOT (o.%1$s IS NULL AND n.%1$s IS NULL))', quoted)
-            ELSE format('((o.%1$s::%2$s OPERATOR(pg_catalog.=) n.%1$s::%2$s) IS NOT TRUE AND NOT (o.%1$s IS NULL AND n.%1$s IS NULL))',
-                        quoted, custody.audit_type_name(base))
-        END;
-    END IF;
-    IF base = 'numeric'::regtype AND base = source THEN
-        RETURN format('((o.%1$s OPERATOR(pg_catalog.=) n.%1$s AND pg_catalog.scale(o.%1$s) OPERATOR(pg_catalog.=) pg_catalog.scale(n.%1$s)) IS NOT TRUE'
-                      ' AND pg_catalog.record_image_ne(ROW(o.%1$s), ROW(n.%1$s)))', quoted);
+        RETURN format('custody.audit_distinct(o.%1$s%2$s, n.%1$s%2$s)', quoted,
+                      CASE WHEN base = source THEN '' ELSE '::' || custody.audit_type_name(base) END);
+    ELSIF kind = 'e' THEN
+        RETURN format('((o.%1$s OPERATOR(pg_catalog.=) n.%1$s) IS NOT TRUE AND NOT (o.%1$s IS NULL AND n.%1$s IS NULL))', quoted);
     END IF;
     RETURN format('pg_catalog.record_image_ne(ROW(o.%1$s), ROW(n.%1$s))', quoted);
 END
