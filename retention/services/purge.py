@@ -113,6 +113,7 @@ class Purge(RunKind):
 
     def prepare(self, beat: Beat) -> None:
         with self._as_planned():
+            self.task.audit.prepare()
             self.phase.prepare({**_BEGINNING, **self.cursor}, beat)
 
     def step(self, run: Run) -> Step:

@@ -9,10 +9,12 @@ Invariants:
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from auditing.models import TrackedTable
 from auditing.services.history_carry import history_lock
+from auditing.services.statement_summarise import statement_summarise
 from operations import vetoes
 from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
@@ -22,6 +24,8 @@ from retention.selectors.audited import audited
 
 SETTING = "custody.purging"
 """Names the audited tables by their oids, each between blanks."""
+SUMMARY_SECONDS = 10.0
+"""Between two looks at what was changed meanwhile, as beat has them."""
 KEY = "audited"
 """In the run's cursor: for each audited table that it touched, by its number, the tracked table and
 whether its history was protected at any time."""
@@ -33,6 +37,18 @@ class PurgeAudit:
     def __init__(self, tables: tuple[Table, ...], *, using: str) -> None:
         self._tables, self._using = tables, using
         self._histories: dict[int, Table | None] = {}
+        self._summarised = -SUMMARY_SECONDS
+
+    def prepare(self) -> None:
+        """Before a step, outside a transaction: the log's lines of what changed these tables.
+
+        They are made of versions, and the versions of what is purged go.
+        """
+        if time.monotonic() - self._summarised < SUMMARY_SECONDS:
+            return
+        self._summarised = time.monotonic()
+        if audited(self._tables, using=self._using):
+            statement_summarise(using=self._using)
 
     def begin(self, cursor: dict[str, Any]) -> dict[str, Any]:
         """In every step, before anything is deleted: what is purged with its history.

@@ -8,10 +8,16 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
 
 from auditing.models import AuditEvent, ChangeStatement, TrackedTable, VersionNote
+from auditing.services.history_carry import LOCK, history_carry, history_lock
 from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import table_track
+from operations.batches.walk import Window
+from operations.catalogue.read import table as read_table
+from operations.catalogue.types import TableName
 from operations.models import Certificate, Run
 from retention.models import Archive
 from retention.services.purge_start import purge_run
@@ -70,6 +76,13 @@ def test_the_versions_go_with_the_rows_and_the_log_has_one_line(
     }
     assert [note.record_id for note in VersionNote.objects.all()] == [str(DUE + 1)]
 
+    # What was done to the rows before is told, though nobody had asked for it until now.
+    told = ChangeStatement.objects.exclude(operation="P").order_by("id")
+    assert [(line.operation, line.rows) for line in told] == [
+        ("I", DUE + FRESH + AGELESS),
+        ("U", DUE + FRESH + AGELESS),
+        ("U", (DUE + FRESH + AGELESS) // 7),
+    ]
     statement_summarise()
     [line] = ChangeStatement.objects.filter(operation="P")
     assert not ChangeStatement.objects.filter(operation="D").exists()
@@ -150,7 +163,7 @@ def test_what_a_trigger_of_the_application_deletes_meanwhile_is_a_deletion_like_
     )
     execute(
         "CREATE TRIGGER unlike BEFORE DELETE ON app.events"
-        " FOR EACH ROW EXECUTE FUNCTION app.unlike()"
+        " FOR EACH ROW WHEN (OLD.id < 4) EXECUTE FUNCTION app.unlike()"
     )
     before = versions(execute, likes)
     purge(person)
@@ -159,6 +172,41 @@ def test_what_a_trigger_of_the_application_deletes_meanwhile_is_a_deletion_like_
     }
     assert min(versions(execute, events)) == DUE + 1
     assert [event.tracked for event in AuditEvent.objects.filter(kind="purge")] == [events]
+
+
+def test_what_was_carried_forward_goes_too(
+    events: TrackedTable, execute: Execute, person: User
+) -> None:
+    month = read_table(
+        TableName("history", f"{events.history_name}_p{timezone.now():%Y%m}"), using="default"
+    )
+    history = read_table(events.history, using="default")
+    window = Window(month.name, "ctid", (), None, None)
+    for _ in range(2):
+        with transaction.atomic():
+            history_carry(events, window, history=history, end="2027-06-01", using="default")
+    keys = DUE + FRESH + AGELESS
+    assert {each.count("C") for each in versions(execute, events).values()} == {1}
+    assert execute(f"SELECT count(*) FROM {events.history} WHERE op = 'C'") == [(keys,)]
+    purge(person)
+    assert min(versions(execute, events)) == DUE + 1
+
+
+def test_no_purge_is_under_way_while_versions_are_carried_forward(
+    events: TrackedTable, other_session: Connect
+) -> None:
+    """Or it would not see what it has to take away."""
+    elsewhere = other_session()
+    elsewhere.execute("SET lock_timeout = '50ms'")
+    wait = f"SELECT pg_advisory_xact_lock(%s, {events.pk})"
+    for shared in (True, False):
+        with transaction.atomic():
+            history_lock(events, shared=shared, using="default")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                elsewhere.execute(wait, [LOCK])
+    with transaction.atomic():
+        history_lock(events, shared=True, using="default")
+        elsewhere.execute(wait.replace("lock(", "lock_shared("), [LOCK])
 
 
 def test_each_table_that_goes_along_has_an_event_of_its_own(
