@@ -24,6 +24,7 @@ SELECT t.id, n.nspname, c.relname,
                WHERE (g.tgrelid = c.oid
                       OR g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
                  AND g.tgname LIKE 'custody\\_audit\\_%%' AND g.tgenabled <> 'A'),
+       pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE'),
        ARRAY(SELECT x.name FROM custody.audit_columns(t.id) x
              WHERE c.oid IS NOT NULL AND x.history_name IS NULL AND x.handling = 'captured'
                AND x.generated <> 'v' ORDER BY x.attnum)
@@ -50,6 +51,8 @@ class Standing:
     """The columns that name a row are gone or not unique any more."""
     not_always: bool
     """A session with session_replication_role = replica leaves no versions."""
+    owned: bool
+    """The console's role may change the table's triggers."""
     spilled: tuple[str, ...]
     """Columns whose values go to the history's `rest` until the next `audit_sync`."""
 
@@ -83,6 +86,9 @@ class Standing:
             f"New columns are kept aside: {', '.join(map(quoted, self.spilled))}. "
             "Run audit_sync.": bool(self.spilled),
             f"The table is called {self.now} now. Run audit_sync.": self.renamed,
+            "Its triggers do not fire in replica sessions any more. Run audit_sync.": (
+                self.not_always and self.owned
+            ),
         }
         return [text for text, is_so in told.items() if is_so]
 
@@ -94,7 +100,7 @@ class Standing:
                 self.baseline_pending
             ),
             "Changes applied by logical replication leave no versions: only the table's owner can "
-            "set its triggers to ALWAYS.": self.not_always and not self.dropped,
+            "set its triggers to ALWAYS.": self.not_always and not (self.dropped or self.owned),
             "Without the right to make event triggers, each statement looks for changed columns "
             "itself.": self.tracked.guarded,
         }
@@ -152,7 +158,8 @@ def standings(*, only: TrackedTable | None = None, using: str = "default") -> li
             triggers_missing=row[4],
             key_lost=row[5],
             not_always=row[6],
-            spilled=tuple(row[7]),
+            owned=bool(row[7]),
+            spilled=tuple(row[8]),
         )
         for row in rows
         if row[0] in audits
