@@ -60,8 +60,8 @@ class LogForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         own = any(name.startswith(f"{OWN}.") for name in names)
         field.choices = [
-            ("", "Any table of an application" if own else "Any table"),
-            *([(EVERY, "Any, the console's own too")] if own else []),
+            ("", "Applications' tables" if own else "Any table"),
+            *([(EVERY, "The console's own too")] if own else []),
             *((name, name) for name in names),
         ]
 

@@ -131,6 +131,8 @@ def _difference(each: ColumnDifference, shape: Shape, is_json: bool, most: int) 
             old, new = (text or "" for text in pretty([old, new], using=shape.using))
         if max(len(old), len(new)) <= 2 * most:
             return DifferenceLine(each.name, SafeString(""), SafeString(""), word_diff(old, new))
+    elif is_json and most == MOST:
+        old, new = pretty([old, new], using=shape.using)
     return DifferenceLine(
         each.name,
         value(old, there=each.old_there, most=most),

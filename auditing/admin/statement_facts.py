@@ -52,7 +52,9 @@ def _who(statement: ChangeStatement, context: ChangeContext | None) -> list[Fact
     if context is not None and context.impersonator:
         real = actor_link(context.impersonator)
         facts.append(Fact("Really", real, "who was signed in, and acted for the one above"))
-    if context is None:
+    if statement.event is not None:
+        facts.append(Fact("Reason", statement.event.reason or NOTHING))
+    elif context is None:
         facts.append(Fact("Reason", NOTHING, "nothing was said with the change"))
     return facts
 
