@@ -14,6 +14,7 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from auditing.admin.log_form import LogForm
+from auditing.admin.revert import RevertView, TransactionRevertView
 from auditing.admin.statement import statement_page
 from auditing.admin.words import (
     actor_kind,
@@ -87,7 +88,12 @@ class ChangeStatementAdmin(ReadOnlyAdmin):
             address: URLPattern = path(route, shown, name=f"auditing_changestatement_{name}")
             return address
 
-        return [to("actor/", ActorView, "actor"), *super().get_urls()]
+        return [
+            to("actor/", ActorView, "actor"),
+            to("<int:pk>/revert/", RevertView, "revert"),
+            to("transaction/<int:xid>/revert/", TransactionRevertView, "revert_transaction"),
+            *super().get_urls(),
+        ]
 
 
 class ActorView(UnfoldModelAdminViewMixin, TemplateView):

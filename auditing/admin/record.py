@@ -16,6 +16,7 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from auditing.admin.log_form import MomentInput
+from auditing.admin.own import may_put_back, may_see_rows
 from auditing.admin.record_links import record_id_of, record_url
 from auditing.admin.record_words import (
     IN_A_LIST,
@@ -63,6 +64,8 @@ class RecordView(UnfoldModelAdminViewMixin, TemplateView):
         found = TrackedTable.objects.filter(pk=kwargs["pk"]).first()
         if found is None:
             raise Http404("No such table is audited.")
+        if not may_see_rows(request.user, found):
+            raise PermissionDenied
         self.tracked = found
         self.record_id = record_id_of(kwargs["slug"])
         self.shape = shape_of(found)
@@ -88,8 +91,7 @@ class RecordView(UnfoldModelAdminViewMixin, TemplateView):
             "tracked": self.tracked,
             "record_id": self.record_id,
             "record_url": record_url(self.tracked, self.record_id),
-            "may_restore": self.request.user.has_perm(RESTORE)
-            and self.tracked.untracked_at is None,
+            "may_restore": may_put_back(self.request.user, self.tracked),
             "may_annotate": self.request.user.has_perm(ANNOTATE),
         }
 

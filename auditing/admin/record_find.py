@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.generic import FormView
 from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from auditing.admin.own import is_own, may_see_rows
 from auditing.admin.record_links import record_url
 from auditing.models import TrackedTable
 from auditing.selectors.versions import versions_of
@@ -25,11 +27,15 @@ class FindForm(forms.Form):
         help_text="Its id. Of a key of several columns: a,b in the key's order, or a JSON array.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User | AnonymousUser, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["table"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [(str(each.pk), _words(each)) for each in TrackedTable.objects.all()]
+        # Those of applications first.
+        tables = sorted(TrackedTable.objects.all(), key=is_own)
+        field.choices = [
+            (str(each.pk), _words(each)) for each in tables if may_see_rows(user, each)
+        ]
 
 
 def _words(tracked: TrackedTable) -> str:
@@ -52,6 +58,7 @@ class RecordFindView(UnfoldModelAdminViewMixin, FormView):
 
     def get_form_kwargs(self) -> dict[str, Any]:
         kwargs: dict[str, Any] = super().get_form_kwargs()
+        kwargs["user"] = self.request.user
         if "key" in self.request.GET:
             # Nothing is changed by looking, and the address can be passed on.
             kwargs["data"] = self.request.GET

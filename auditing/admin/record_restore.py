@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
+
+from auditing.admin.own import may_see_rows
 from auditing.admin.record import RESTORE
 from auditing.admin.record_links import record_id_of, record_url
 from auditing.admin.record_words import DifferenceLine, difference_lines, version_name
@@ -37,7 +40,10 @@ class RecordRestoreView(ConfirmView):
 
     def find(self) -> TrackedTable | None:
         self.record_id = record_id_of(self.kwargs["slug"])
-        return TrackedTable.objects.filter(pk=self.kwargs["pk"]).first()
+        found = TrackedTable.objects.filter(pk=self.kwargs["pk"]).first()
+        if found is not None and not may_see_rows(self.request.user, found):
+            raise PermissionDenied
+        return found
 
     def not_now(self) -> str:
         tracked: TrackedTable = self.object

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from auditing.admin.own import may_put_back, may_see_rows
 from auditing.admin.record_links import record_link, record_url
 from auditing.admin.record_words import IN_A_LIST, DifferenceLine, difference_lines, value
 from auditing.admin.statement_facts import purge_facts, siblings, statement_facts
@@ -29,7 +30,8 @@ def statement_page(
 ) -> dict[str, Any]:
     """The context of `auditing/statement.html`; `after` is the place of a further page of rows."""
     place = int(after) if after.isdecimal() and len(after) <= _DIGITS else 0
-    page = statement_rows(statement, after=place, limit=ROWS_A_PAGE)
+    sees = may_see_rows(user, statement.tracked)
+    page = statement_rows(statement, after=place, limit=ROWS_A_PAGE) if sees else None
     purge = statement.operation == Operation.PURGE
     return {
         "statement": statement,
@@ -37,10 +39,12 @@ def statement_page(
         "original": what(statement),
         "badges": [badge(*operation_name(statement))],
         "facts": [*purge_facts(statement, user), *statement_facts(statement)],
-        "rows": [row_line(page.shape, row) for row in page.rows],
-        "next_after": page.next_after,
+        "rows": [row_line(page.shape, row) for row in page.rows] if page is not None else [],
+        "next_after": page.next_after if page is not None else None,
+        "hidden": not sees,
         "after": place,
         "purge": purge,
+        "may_revert": not purge and may_put_back(user, statement.tracked),
         **siblings(statement),
     }
 

@@ -86,6 +86,9 @@ def _given(image: ImageColumn, kept: Kept | None, alias: str) -> sql.Composable:
     return sql.SQL("({} ->> {})").format(Identifier(alias, "rest"), sql.Literal(str(image.attnum)))
 
 
+OWN_SCHEMA = "custody"
+
+
 @dataclass(frozen=True)
 class Restorable:
     """A table, and which of its columns take values of its versions."""
@@ -183,6 +186,12 @@ def _table(shape: Shape) -> Table:
             f"There is no table {shape.tracked} any more. Its history can still be read: "
             "manage.py audit_history, custody.audit_log."
         ) from None
+    if table.name.schema == OWN_SCHEMA:
+        # It would go around the second pair of eyes, and around who may do what.
+        raise RestoreRefused(
+            f"{table.name} is the console's own: what is agreed, held and allowed is changed by "
+            "its pages and commands, with the approvals they ask for."
+        )
     if table.kind == "foreign":
         raise RestoreRefused(f"{table.name} is a foreign table: restore where its rows are.")
     if table.row_security:

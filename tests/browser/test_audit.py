@@ -14,6 +14,8 @@ from auditing.models import ChangeStatement, TrackedTable
 from auditing.services.baseline import baseline_run
 from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import TrackTerms, table_track
+from operations.models import Run
+from operations.services.run_to_end import run_to_end
 from tests.console import person
 
 from .conftest import SignIn
@@ -91,6 +93,27 @@ def test_support_goes_from_the_log_to_a_record_and_puts_it_back(
     expect(page.get_by_text("3 versions", exact=True)).to_be_visible()
     expect(page.get_by_text("It was another parcel.")).to_be_visible()
     assert execute("SELECT status FROM app.orders WHERE id = %s::int", [key]) == [(before,)]
+
+
+def test_an_officer_reverts_a_statement(
+    sign_in: SignIn, shop: TrackedTable, execute: Execute
+) -> None:
+    execute("UPDATE app.orders SET status = 'shipped' WHERE id = 2")
+    page = sign_in("officer")
+    page.goto("/admin/auditing/changestatement/?user=sue")
+    page.get_by_role("link", name="3 rows changed in app.orders").click()
+    page.get_by_role("link", name="Revert", exact=True).click()
+    expect(page.locator("#conflicts")).to_contain_text("app.orders 2")
+    page.get_by_role("textbox", name="Reason").fill("The wrong parcels.")
+    page.get_by_role("button", name="Revert").click()
+    expect(page.get_by_role("heading", name="Revert of changes of statement")).to_be_visible()
+    run_to_end(run=Run.objects.get(kind="change_revert"))
+    expect(page.get_by_text("something is in the way")).to_be_visible()
+    assert execute("SELECT status FROM app.orders ORDER BY id LIMIT 3") == [
+        ("delivered",),
+        ("shipped",),
+        ("delivered",),
+    ]
 
 
 def test_an_officer_finds_a_document_and_names_its_version_on_a_telephone(

@@ -60,6 +60,8 @@ LOOKING = ("changelist", "change", "history", "simple_history", "compare", "prev
            "record_compare")  # fmt: skip
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
+    "auditing_changestatement_revert": frozenset({"officer", "support"}),
+    "auditing_changestatement_revert_transaction": frozenset({"officer", "support"}),
     "auditing_trackedtable_add": frozenset({"officer", "operator"}),
     "auditing_trackedtable_adjust": frozenset({"officer", "operator"}),
     "auditing_trackedtable_sync": frozenset({"officer", "operator"}),
