@@ -127,6 +127,7 @@ def show(lines: Sequence[Line]) -> None:
                 "ratio": "overhead / floor",
                 "ratio_own": "overhead / second floor",
                 "ratio_of_seconds": "of seconds",
+                "captured": "versions",
                 "history_bytes": "history, bytes a row",
                 "wal_bytes": "WAL, bytes a row",
                 "peak_mib": "peak memory, MiB",
@@ -156,4 +157,4 @@ def show(lines: Sequence[Line]) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:,.10g}" if isinstance(value, float) else str(value)
+    return f"{value:,.10g}" if isinstance(value, int | float) else str(value)

@@ -239,3 +239,33 @@ def test_images_tell_apart_what_only_compares_as_equal(
             "SELECT changed::text FROM history.app__things WHERE op = 'U' ORDER BY seq"
         )
     ] == ["01000000", "00100000", "00010000", "00001000", "00000100", "00000001"]
+
+
+def test_nothing_and_not_a_number_differ_from_values_and_not_from_themselves(
+    governed: str, execute: Execute, person: User
+) -> None:
+    execute("CREATE DOMAIN app.title AS varchar(20)")
+    execute("CREATE TABLE app.things (id int PRIMARY KEY, n numeric, v varchar(9), t app.title)")
+    table_track("app.things", actor=person, reason="test")
+    execute("INSERT INTO app.things VALUES (1)")
+    for change in (
+        "n = 'NaN', v = '', t = ''",
+        "n = 'NaN', v = '', t = ''",
+        "n = 0, v = 'a ', t = 'b'",
+        "n = 0, v = 'a', t = 'B'",
+        "n = NULL, v = NULL, t = NULL",
+        "n = NULL, v = NULL, t = NULL",
+        "n = 'Infinity'",
+        "n = 'Infinity'",
+    ):
+        execute(f"UPDATE app.things SET {change}")
+    assert execute(
+        'SELECT changed::text, "2_n"::text, "3_v", "4_t" FROM history.app__things'
+        " WHERE op = 'U' ORDER BY seq"
+    ) == [
+        ("0111", "NaN", "", ""),
+        ("0111", "0", "a ", "b"),
+        ("0011", "0", "a", "B"),
+        ("0111", None, None, None),
+        ("0100", "Infinity", None, None),
+    ]
