@@ -103,6 +103,14 @@ class CustodyCommand(BaseCommand):
                 )
             raise
         except OperationalError as error:
+            if _answered(error):
+                self._fail(
+                    f"The database did not let it through: {_one_line(error)}. "
+                    "Somebody else was at the same rows or tables for too long: try again.",
+                    1,
+                    options,
+                    "DatabaseBusy",
+                )
             self._fail(
                 f"The database cannot be reached: {_one_line(error)}. "
                 "`manage.py doctor` tells more.",
@@ -221,3 +229,12 @@ def seconds_text(duration: timedelta | None) -> str:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+def _answered(error: OperationalError) -> bool:
+    """It came from a server that was there: a lock, a limit of time, a deadlock.
+
+    Source: PostgreSQL's manual, appendix A; 08 and 57P are sessions that were lost or refused.
+    """
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return bool(state) and not state.startswith(("08", "57P", "53"))
