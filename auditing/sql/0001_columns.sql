@@ -1,4 +1,5 @@
 -- What the capture knows of a table: its columns, its key, and the types that history keeps.
+
 CREATE SCHEMA IF NOT EXISTS history;
 REVOKE ALL ON SCHEMA history FROM PUBLIC;
 

@@ -3,6 +3,7 @@
 -- They run as their owner under the caller's search_path, so every name, type and operator in them
 -- is qualified; a SET clause would cost each single-row statement more than the rest of the call
 -- (docs/performance.md).
+
 -- A value as text that reads back the same whatever the session's DateStyle is.
 CREATE FUNCTION custody.audit_as_text(value text, type oid)
 RETURNS text

@@ -3,6 +3,7 @@
 -- Invariants: a committed change of an audited table has its version and no version is without its
 -- change, since both are in one transaction; an application's write never fails because of a
 -- change of columns.
+
 -- Writes (or replaces) the capture function of a tracked table for its columns as they are now, and
 -- notes what it was made for. It touches neither the audited table nor the history.
 CREATE FUNCTION custody.capture_make(tracked bigint)

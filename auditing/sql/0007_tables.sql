@@ -1,4 +1,5 @@
 -- Histories, triggers, baselines, and what follows a table whose columns change.
+
 -- Writes the images of the rows of `relation` (the table or a leaf of it) for which `predicate`, SQL
 -- over the alias o, holds, and which have none since the baseline began. A row changed meanwhile
 -- needs none of us: its own change wrote its old image. Returns how many were written.
