@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from auditing.models import TrackedTable
+from auditing.selectors.log_filter import OWN
 from config.dashboard_retention import retention_context
 from operations.admin.run_page import percent
 from operations.admin.run_presenting import kind_title
@@ -58,6 +60,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context |= retention_context()
     if sees("retention.view_archive"):
         context["tiles"] = _tiles()
+        if sees("auditing.view_trackedtable"):
+            context["tiles"].append(_audited())
     return context
 
 
@@ -185,3 +189,13 @@ def _tiles() -> list[tuple[str, str, str, str]]:
             reverse("admin:retention_archive_changelist"),
         ),
     ]
+
+
+def _audited() -> tuple[str, str, str, str]:
+    audited = TrackedTable.objects.filter(untracked_at=None).exclude(schema_name=OWN)
+    return (
+        "Audited tables",
+        number(audited.count()),
+        "of applications",
+        reverse("admin:auditing_trackedtable_changelist"),
+    )
