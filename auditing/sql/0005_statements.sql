@@ -85,7 +85,7 @@ AS $function$
 DECLARE
     t custody.auditing_trackedtable;
     v text[] := CASE WHEN dynamic THEN '{$1,$2,$3,$4,$5,$6,$7}'::text[]
-        ELSE '{v_statement,v_xid,v_at,v_user,v_client,v_context,v_reserved}'::text[] END;
+        ELSE '{v_statement,pg_catalog.txid_current(),v_at,v_user,v_client,v_context,v_reserved}'::text[] END;
     layout bigint := custody.audit_layout(tracked);
     targets text;
     images_o text;

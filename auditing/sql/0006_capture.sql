@@ -36,7 +36,6 @@ BEGIN
     '    v_statement CONSTANT pg_catalog.int8 := ' || CASE WHEN t.row_level
         THEN format('custody.audit_row_statement(%s, TG_OP);', t.table_oid)
         ELSE 'pg_catalog.nextval(''custody.audit_statement_seq''::pg_catalog.regclass);' END,
-    '    v_xid CONSTANT pg_catalog.int8 := pg_catalog.txid_current();',
     '    v_at CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();',
     '    v_user CONSTANT pg_catalog.text := session_user;',
     '    v_client CONSTANT pg_catalog.inet := pg_catalog.inet_client_addr();',
@@ -64,7 +63,7 @@ BEGIN
     '            IF pg_catalog.strpos(pg_catalog.current_setting(''custody.purging'', true), '' %s '') OPERATOR(pg_catalog.>) 0', t.table_oid),
     '               AND pg_catalog.pg_has_role(session_user, current_user, ''MEMBER'') THEN',
     '                FOREACH v_text IN ARRAY custody.audit_statements(' || tracked || ', ''purge'', false, true) LOOP',
-    '                    EXECUTE v_text USING v_statement, v_xid, v_at, v_user, v_client, v_context, v_reserved'
+    '                    EXECUTE v_text USING v_statement, pg_catalog.txid_current(), v_at, v_user, v_client, v_context, v_reserved'
         || CASE WHEN t.row_level THEN ', OLD, NEW' ELSE '' END || ';',
     '                END LOOP;',
     '                RETURN NULL;',
@@ -108,7 +107,16 @@ BEGIN
     '        OPERATOR(pg_catalog.<>) %s::pg_catalog.int8;', t.table_oid, print) ELSE '' END,
     '    <<written>>',
     '    LOOP',
-    '    IF v_overtaken OR v_changed OR TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
+    -- A truncation, and whatever is not as it was when this was written, is for the last branch.
+    '    IF TG_OP OPERATOR(pg_catalog.=) ''INSERT'' AND v_overtaken IS NOT TRUE AND v_changed IS NOT TRUE THEN',
+    '        ' || array_to_string(custody.audit_statements(tracked, 'insert', false, false), E';\n        ') || ';',
+    '        RETURN NULL;',
+    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' AND v_overtaken IS NOT TRUE AND v_changed IS NOT TRUE THEN',
+    '        ' || array_to_string(custody.audit_statements(tracked, CASE WHEN t.row_level THEN 'rekeyed' ELSE 'update' END, false, false), E';\n        ') || ';',
+    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''DELETE'' AND v_overtaken IS NOT TRUE AND v_changed IS NOT TRUE THEN',
+    '        ' || array_to_string(custody.audit_statements(tracked, 'delete', false, false), E';\n        ') || ';',
+    '        RETURN NULL;',
+    '    ELSE',
     '        v_kind := COALESCE(v_kind, ' || CASE WHEN t.row_level
         THEN 'CASE WHEN TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN ''rekeyed'' ELSE pg_catalog.lower(TG_OP) END'
         ELSE 'pg_catalog.lower(TG_OP)' END || ');',
@@ -116,17 +124,9 @@ BEGIN
     '            IF TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
     '                v_text := pg_catalog.replace(v_text, '' FROM ONLY %s o'', '' FROM ONLY '' OPERATOR(pg_catalog.||) custody.audit_relation(TG_RELID) OPERATOR(pg_catalog.||) '' o'');',
     '            END IF;',
-    '            EXECUTE v_text USING v_statement, v_xid, v_at, v_user, v_client, v_context, v_reserved'
+    '            EXECUTE v_text USING v_statement, pg_catalog.txid_current(), v_at, v_user, v_client, v_context, v_reserved'
         || CASE WHEN t.row_level THEN ', OLD, NEW' ELSE '' END || ';',
     '        END LOOP;',
-    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''INSERT'' THEN',
-    '        ' || array_to_string(custody.audit_statements(tracked, 'insert', false, false), E';\n        ') || ';',
-    '        RETURN NULL;',
-    '    ELSIF TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN',
-    '        ' || array_to_string(custody.audit_statements(tracked, CASE WHEN t.row_level THEN 'rekeyed' ELSE 'update' END, false, false), E';\n        ') || ';',
-    '    ELSE',
-    '        ' || array_to_string(custody.audit_statements(tracked, 'delete', false, false), E';\n        ') || ';',
-    '        RETURN NULL;',
     '    END IF;',
     -- Keys changed: what was written for rows without their other is taken back, and written anew
     -- as pairs.
