@@ -134,7 +134,8 @@ def _of_table(shape: Shape) -> list[sql.Composable]:
     name = shape.tracked.history_name
     at = Identifier("history", f"{name}_at")
     as_of = Identifier("history", f"{name}_as_of")
-    statements: list[sql.Composable] = [
+    # The functions read with the rights of whoever calls them, in a schema that is closed to most.
+    return [
         sql.SQL(_LOG).format(
             view=log_view(shape.tracked),
             table=Text(str(shape.tracked)),
@@ -156,11 +157,6 @@ def _of_table(shape: Shape) -> list[sql.Composable]:
             ),
         ),
     ]
-    statements += [
-        sql.SQL("REVOKE ALL ON FUNCTION {}(timestamptz, text) FROM PUBLIC").format(each)
-        for each in (at, as_of)
-    ]
-    return statements
 
 
 def _at_body(shape: Shape) -> sql.Composable:

@@ -10,10 +10,13 @@ from psycopg import sql
 from operations.catalogue.read import OWN_SCHEMAS
 from operations.selectors.schemas import Schema
 
-OWN = OWN_SCHEMAS[0]
+OWN, HISTORY = OWN_SCHEMAS
 KEPT_FROM_AUDITORS = {"django_session": (), "auth_user": ("password",)}
 """Tables of the console, with the columns that are kept back; none means all of them. With a
 session's key or a password's hash an auditor could act as somebody else."""
+
+READING = ("as_of", "audit_open_at", "audit_json", "audit_tracked_at", "audit_base_type")
+"""Functions that read the history with the rights of whoever calls them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def _lines(database: str, schemas: Sequence[Schema], names: Names) -> Iterator[s
     if not schemas:
         yield "\n-- There is no governed schema yet: run this again when there is one."
     yield from _auditor(names)
+    yield from _auditor_history(names)
     yield from _backup(names)
     yield "\nCOMMIT;"
 
@@ -93,8 +97,17 @@ def _own_schema(names: Names) -> Iterator[str]:
             "  END IF;"
         ).format(role=sql.Literal(names.console))
     )
-    yield _say("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};", OWN, names.console)
-    yield _say("ALTER SCHEMA {} OWNER TO {};", OWN, names.console)
+    yield from _owned(OWN, names)
+    yield "-- And the history of audited tables."
+    yield from _owned(HISTORY, names)
+    if names.application:
+        yield "-- The application calls functions in the first, and reads no table of it."
+        yield _say("GRANT USAGE ON SCHEMA {} TO {};", OWN, names.application)
+
+
+def _owned(schema: str, names: Names) -> Iterator[str]:
+    yield _say("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};", schema, names.console)
+    yield _say("ALTER SCHEMA {} OWNER TO {};", schema, names.console)
     yield _do(
         sql.SQL(
             "FOR statement IN\n"
@@ -116,12 +129,9 @@ def _own_schema(names: Names) -> Iterator[str]:
             "  LOOP\n"
             "    EXECUTE statement;\n"
             "  END LOOP;"
-        ).format(text=sql.Literal(OWN), role=sql.Literal(names.console)),
+        ).format(text=sql.Literal(schema), role=sql.Literal(names.console)),
         declare="statement text;",
     )
-    if names.application:
-        yield "-- The application calls functions there, and reads no table of it."
-        yield _say("GRANT USAGE ON SCHEMA {} TO {};", OWN, names.application)
 
 
 def _governed(schema: Schema, names: Names) -> Iterator[str]:
@@ -176,6 +186,37 @@ def _auditor(names: Names) -> Iterator[str]:
             partly=sql.SQL(", ").join(
                 sql.Literal(table) for table, some in KEPT_FROM_AUDITORS.items() if some
             ),
+        ),
+        declare="statement text;",
+    )
+
+
+def _auditor_history(names: Names) -> Iterator[str]:
+    """Also of tables that are audited later. Functions that write to the history stay closed."""
+    yield "-- And the history: its tables and views, and the functions that read them."
+    yield _say("GRANT USAGE ON SCHEMA {} TO {};", HISTORY, names.auditor)
+    yield _say("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {};", HISTORY, names.auditor)
+    yield _say(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO {};",
+        names.console,
+        HISTORY,
+        names.auditor,
+    )
+    yield _do(
+        sql.SQL(
+            "FOR statement IN\n"
+            "    SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I',\n"
+            "                             p.oid::pg_catalog.regprocedure, {role})\n"
+            "    FROM pg_catalog.pg_proc p\n"
+            "    WHERE p.pronamespace = {text}::pg_catalog.regnamespace\n"
+            "      AND p.proname IN ({reading})\n"
+            "  LOOP\n"
+            "    EXECUTE statement;\n"
+            "  END LOOP;"
+        ).format(
+            text=sql.Literal(OWN),
+            role=sql.Literal(names.auditor),
+            reading=sql.SQL(", ").join(map(sql.Literal, READING)),
         ),
         declare="statement text;",
     )

@@ -157,6 +157,32 @@ def test_the_auditor_reads_all_but_passwords_and_sessions_and_changes_nothing(
             place.as_role(role, statement)
 
 
+def test_the_auditor_reads_the_history_of_tables_that_are_audited_later(place: Place) -> None:
+    place.console.manage("audit_track", "shop.products", "--reason", "test", "--no-input")
+    number = "SELECT id FROM shop.products ORDER BY id LIMIT 1"
+    place.as_role("shopkeeper", f"UPDATE shop.products SET name = 'new' WHERE id = ({number})")
+    role = "custody_auditor"
+    log = "SELECT action, new_data ->> 'name' FROM custody.audit_log WHERE operation = 'UPDATE'"
+    assert ("UPDATE", "new") in place.as_role(role, log)
+    assert place.as_role(role, "SELECT count(*) FROM history.shop__products_log WHERE id > 0")
+    now = "SELECT row ->> 'name' FROM custody.as_of('shop.products', now()) AS row"
+    assert ("new",) in place.as_role(role, f"{now} WHERE row ->> 'name' = 'new'")
+    for statement in (
+        "INSERT INTO history.shop__products SELECT * FROM history.shop__products",
+        "DELETE FROM history.shop__products",
+        "SELECT custody.capture_make(1)",
+    ):
+        with pytest.raises(DENIED):
+            place.as_role(role, statement)
+    for statement in (
+        "SELECT * FROM custody.audit_log",
+        "SELECT * FROM history.shop__products",
+        "SELECT * FROM custody.as_of('shop.products', now())",
+    ):
+        with pytest.raises(DENIED):
+            place.as_role("shopkeeper", statement)
+
+
 def test_the_application_enters_the_console_s_schema_and_reads_no_table_of_it(
     place: Place,
 ) -> None:
