@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
             DROP FUNCTION IF EXISTS custody.as_of(anyelement, timestamptz, text);
             DROP FUNCTION IF EXISTS custody.as_of(regclass, timestamptz, text);
             DROP FUNCTION IF EXISTS custody.as_of(text, timestamptz, text);
+            DROP FUNCTION IF EXISTS custody.audit_log_of(text, text);
             DROP FUNCTION IF EXISTS custody.audit_tracked_at(oid, text, timestamptz);
             DROP FUNCTION IF EXISTS custody.audit_base_type(oid);
             DROP VIEW custody.audit_log;

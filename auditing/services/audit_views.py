@@ -17,8 +17,17 @@ from auditing.selectors.keys import has_one_place, key_is_text, key_text, record
 from operations.catalogue.identifiers import Identifier
 from operations.conditions.render import Text
 
+_VIEW = "CREATE OR REPLACE VIEW {} AS {}"
+_LOG_OF = """
+CREATE OR REPLACE FUNCTION {function}(key text)
+RETURNS TABLE (
+    id bigint, table_name text, record_id text, action text, old_data jsonb, new_data jsonb,
+    changed_fields text[], user_id text, user_email text, ip_address inet, user_agent text,
+    created_at timestamptz, reason text, request_id text, actor text, operation text,
+    statement bigint, transaction bigint
+) LANGUAGE sql STABLE AS {body}
+"""
 _LOG = """
-CREATE OR REPLACE VIEW {view} AS
 SELECT h.seq AS id,
        {table}::pg_catalog.text AS table_name,
        {record} AS record_id,
@@ -136,15 +145,13 @@ def _of_table(shape: Shape) -> list[sql.Composable]:
     as_of = Identifier("history", f"{name}_as_of")
     # The functions read with the rights of whoever calls them, in a schema that is closed to most.
     return [
-        sql.SQL(_LOG).format(
-            view=log_view(shape.tracked),
-            table=Text(str(shape.tracked)),
-            record=record_id_of(shape),
-            image=image_json(shape, "h"),
-            before=image_json(shape, "v"),
-            history=shape.history,
-            same=same_record(shape, "v", "h"),
-            moved=key_is_text(shape, sql.SQL("(h.rest ->> 'was')"), "v"),
+        sql.SQL(_VIEW).format(log_view(shape.tracked), _log(shape)),
+        sql.SQL(_LOG_OF).format(
+            function=Identifier("history", f"{name}_log_of"),
+            body=_quoted(
+                sql.SQL("{} AND {}").format(_log(shape), key_is_text(shape, sql.SQL("($1)"), "h")),
+                shape.using,
+            ),
         ),
         sql.SQL(_AT).format(
             function=at, history=shape.history, body=_quoted(_at_body(shape), shape.using)
@@ -157,6 +164,19 @@ def _of_table(shape: Shape) -> list[sql.Composable]:
             ),
         ),
     ]
+
+
+def _log(shape: Shape) -> sql.Composable:
+    """The changes of a table in the classic columns."""
+    return sql.SQL(_LOG).format(
+        table=Text(str(shape.tracked)),
+        record=record_id_of(shape),
+        image=image_json(shape, "h"),
+        before=image_json(shape, "v"),
+        history=shape.history,
+        same=same_record(shape, "v", "h"),
+        moved=key_is_text(shape, sql.SQL("(h.rest ->> 'was')"), "v"),
+    )
 
 
 def _at_body(shape: Shape) -> sql.Composable:

@@ -159,6 +159,37 @@ BEGIN
 END
 $$;
 
+-- The lines of custody.audit_log about one record, found by the index of its key: the text of a record
+-- id, by which the view can be asked too, no index has.
+CREATE FUNCTION custody.audit_log_of("table" text, key text)
+RETURNS TABLE (
+    id bigint, table_name text, record_id text, action text, old_data jsonb, new_data jsonb,
+    changed_fields text[], user_id text, user_email text, ip_address inet, user_agent text,
+    created_at timestamptz, reason text, request_id text, actor text, operation text,
+    statement bigint, transaction bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    history text;
+BEGIN
+    FOR history IN
+        SELECT t.history_name FROM custody.auditing_trackedtable AS t
+         WHERE "table" IN (format('%I.%I', t.schema_name, t.table_name),
+                           t.schema_name || '.' || t.table_name)
+         ORDER BY t.id
+    LOOP
+        RETURN QUERY EXECUTE format('SELECT * FROM history.%I($1)', history || '_log_of') USING key;
+    END LOOP;
+    IF history IS NULL THEN
+        RAISE EXCEPTION '% is not audited', "table"
+              USING ERRCODE = 'undefined_table', HINT = 'Write the table with its schema.';
+    END IF;
+END
+$$;
+
 -- The type under a domain.
 CREATE FUNCTION custody.audit_base_type(type oid)
 RETURNS regtype
@@ -179,7 +210,8 @@ DECLARE
 BEGIN
     FOR each IN SELECT p.oid FROM pg_catalog.pg_proc AS p
                  WHERE p.pronamespace = 'custody'::regnamespace
-                   AND p.proname IN ('audit_json', 'audit_tracked_at', 'as_of', 'audit_base_type') LOOP
+                   AND p.proname IN ('audit_json', 'audit_tracked_at', 'as_of', 'audit_base_type',
+                                     'audit_log_of') LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', each);
     END LOOP;
 END

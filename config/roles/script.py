@@ -15,7 +15,14 @@ KEPT_FROM_AUDITORS = {"django_session": (), "auth_user": ("password",)}
 """Tables of the console, with the columns that are kept back; none means all of them. With a
 session's key or a password's hash an auditor could act as somebody else."""
 
-READING = ("as_of", "audit_open_at", "audit_json", "audit_tracked_at", "audit_base_type")
+READING = (
+    "as_of",
+    "audit_log_of",
+    "audit_open_at",
+    "audit_json",
+    "audit_tracked_at",
+    "audit_base_type",
+)
 """Functions that read the history with the rights of whoever calls them."""
 
 

@@ -167,6 +167,7 @@ def test_the_auditor_reads_the_history_of_tables_that_are_audited_later(place: P
     assert place.as_role(role, "SELECT count(*) FROM history.shop__products_log WHERE id > 0")
     now = "SELECT row ->> 'name' FROM custody.as_of('shop.products', now()) AS row"
     assert ("new",) in place.as_role(role, f"{now} WHERE row ->> 'name' = 'new'")
+    place.as_role(role, "SELECT * FROM custody.audit_log_of('shop.products', '1')")
     for statement in (
         "INSERT INTO history.shop__products SELECT * FROM history.shop__products",
         "DELETE FROM history.shop__products",
