@@ -206,8 +206,16 @@ class SummaryPosition(models.Model):
         blank=True, help_text="pg_current_snapshot() of the pass under way; empty: there is none."
     )
     target_at = models.DateTimeField(null=True, blank=True)
+    numbered = models.BigIntegerField(
+        default=0, help_text="The highest statement that the last pass can have known."
+    )
+    target_numbered = models.BigIntegerField(default=0, help_text="Likewise of that under way.")
+    above = models.BigIntegerField(
+        default=0, help_text="Statements up to this number are done in the pass under way."
+    )
+    upto = models.BigIntegerField(default=0, help_text="The last of those that are next.")
     reached = models.BigIntegerField(
-        default=0, help_text="The last tracked table that the pass under way is done with."
+        default=0, help_text="Tracked tables up to this one are done for these."
     )
 
     def __str__(self) -> str:

@@ -30,12 +30,18 @@ PATIENCE = "5s"
 """So long a caller waits for another's step before it leaves the work to it."""
 TABLES = 100
 """Histories that one step looks at: each takes a few of the server's locks."""
+STATEMENTS = 20_000
+"""Numbers of statements that one step looks at: however much there is to do, no step is long."""
 
 _BEGIN = """
 INSERT INTO custody.auditing_summaryposition
-    (id, snapshot, at, open_since, target, target_at, reached)
-VALUES (1, '', now(), '{}', pg_current_snapshot()::text, now(), 0)
-ON CONFLICT (id) DO UPDATE SET target = excluded.target, target_at = excluded.target_at, reached = 0
+    AS p (id, snapshot, at, open_since, target, target_at, numbered, target_numbered, above, upto,
+          reached)
+SELECT 1, '', now(), '{}', pg_current_snapshot()::text, now(), 0, q.last_value, 0, %(size)s, 0
+FROM custody.audit_statement_seq AS q
+ON CONFLICT (id) DO UPDATE SET target = excluded.target, target_at = excluded.target_at,
+    target_numbered = excluded.target_numbered, above = p.numbered,
+    upto = p.numbered + %(size)s, reached = 0
 """
 _HISTORIES = """
 SELECT t.id, t.history_name
@@ -63,6 +69,7 @@ SELECT {tracked}::bigint AS tracked_id, h.statement, h.layout, h.xid,
     min(h.context) AS context, min(h.db_user) AS db_user, min(h.client) AS client
 FROM {history} AS h
 WHERE {new} AND h.op IN ('I', 'U', 'D', 'T', 'R')
+    AND h.statement > %(above)s AND h.statement <= %(upto)s
     AND h.at >= %(since)s::timestamptz AND h.at <= %(until)s::timestamptz
 GROUP BY h.statement, h.layout, h.xid
 """)
@@ -85,23 +92,31 @@ made AS (
     FROM named AS n LEFT JOIN custody.auditing_changecontext AS c
         -- Of another transaction it is somebody else's: anybody can set a number.
         ON c.id = n.context AND c.xid = n.xid
-    RETURNING tracked_id
+    RETURNING *
+),
+whole AS (
+    INSERT INTO custody.auditing_changetransaction AS t
+        (xid, first_at, committed_at, statements, rows, actor, context_id)
+    SELECT m.xid, min(m.at), {committed}, count(*), sum(m.rows),
+        (array_agg(m.actor ORDER BY m.context_id IS NULL, m.id))[1],
+        (array_agg(m.context_id ORDER BY m.context_id IS NULL, m.id))[1]
+    FROM made AS m
+    GROUP BY m.xid
+    -- Another step had others of its statements, or a purge wrote its own line.
+    ON CONFLICT (xid) DO UPDATE SET
+        first_at = LEAST(t.first_at, excluded.first_at),
+        committed_at = COALESCE(excluded.committed_at, t.committed_at),
+        statements = t.statements + excluded.statements,
+        rows = t.rows + excluded.rows,
+        actor = CASE WHEN t.context_id IS NULL AND excluded.context_id IS NOT NULL
+            THEN excluded.actor ELSE t.actor END,
+        context_id = COALESCE(t.context_id, excluded.context_id)
 )
 SELECT tracked_id, count(*) FROM made GROUP BY tracked_id
 """)
-_TRANSACTIONS = sql.SQL("""
-INSERT INTO custody.auditing_changetransaction
-    (xid, first_at, committed_at, statements, rows, actor, context_id)
-SELECT s.xid, min(s.at), {committed}, count(*), sum(s.rows),
-    (array_agg(s.actor ORDER BY s.context_id IS NULL, s.id))[1],
-    (array_agg(s.context_id ORDER BY s.context_id IS NULL, s.id))[1]
-FROM ({lines}) AS s
-GROUP BY s.xid
-""")
-_LINES = sql.SQL("SELECT l.* FROM custody.auditing_changestatement AS l WHERE {new}")
 _UNION = sql.SQL(" UNION ALL ")
 _COMMITTED = {
-    "on": sql.SQL("pg_xact_commit_timestamp(s.xid::text::xid8::xid)"),
+    "on": sql.SQL("pg_xact_commit_timestamp(m.xid::text::xid8::xid)"),
     "off": sql.SQL("NULL::timestamptz"),
 }
 # Since when a transaction that is open may have written: since the pass before the one that did not
@@ -111,13 +126,18 @@ _END = """
 UPDATE custody.auditing_summaryposition AS p
 SET snapshot = p.target, at = p.target_at,
     before_at = CASE WHEN p.snapshot <> '' THEN p.at END,
-    target = '', target_at = NULL, reached = 0,
+    target = '', target_at = NULL, numbered = p.target_numbered, above = 0, upto = 0, reached = 0,
     open_since = COALESCE((
         SELECT jsonb_object_agg(x::text, CASE
             WHEN p.open_since ? x::text THEN p.open_since -> x::text
             ELSE to_jsonb(p.before_at) END)
         FROM pg_snapshot_xip(p.target::pg_snapshot) AS x), '{}')
 """
+_NEXT_TABLES = "UPDATE custody.auditing_summaryposition SET reached = %s"
+_NEXT_STATEMENTS = """
+UPDATE custody.auditing_summaryposition SET above = upto, upto = upto + %s, reached = 0
+"""
+_NO_END = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -160,19 +180,21 @@ def _step(using: str) -> _Step:
         set_local({"enable_seqscan": "off"}, using=using)
         began = not SummaryPosition.objects.using(using).exclude(target="").exists()
         if began:
-            cursor.execute(_BEGIN)
+            cursor.execute(_BEGIN, {"size": STATEMENTS})
         position = SummaryPosition.objects.using(using).get()
         cursor.execute(_HISTORIES, [using, position.reached, TABLES])
         histories: list[tuple[int, str]] = cursor.fetchall()
         window = _window(cursor, position)
         added, touched = _statements(cursor, histories, window)
+        ended = False
         if len(histories) == TABLES:
-            reached = histories[-1][0]
-            SummaryPosition.objects.using(using).update(reached=reached)
-            return _Step(began, False, added, touched)
-        _transactions(cursor, window)
-        cursor.execute(_END)
-        return _Step(began, True, added, touched)
+            cursor.execute(_NEXT_TABLES, [histories[-1][0]])
+        elif window["upto"] < _NO_END:
+            cursor.execute(_NEXT_STATEMENTS, [STATEMENTS])
+        else:
+            cursor.execute(_END)
+            ended = True
+        return _Step(began, ended, added, touched)
 
 
 def _window(cursor: Any, position: SummaryPosition) -> dict[str, Any]:
@@ -198,7 +220,12 @@ def _window(cursor: Any, position: SummaryPosition) -> dict[str, Any]:
         """
     )
     names = ("xmax", "open", "last_xmax", "last_open", "since", "until")
-    return dict(zip(names, cursor.fetchone(), strict=True))
+    window = dict(zip(names, cursor.fetchone(), strict=True))
+    # Whoever was open the last time may have a lower number than any that is new.
+    window["above"] = position.above if position.above > position.numbered else -1
+    more = position.upto < position.target_numbered
+    window["upto"] = position.upto if more else _NO_END
+    return window
 
 
 def _statements(
@@ -215,18 +242,12 @@ def _statements(
         for tracked, name in histories
         for new in _new("h.xid", window)
     ]
-    cursor.execute(_STATEMENTS.format(found=_UNION.join(found)), window)
-    made = dict(cursor.fetchall())
-    return sum(made.values()), tuple(name for tracked, name in histories if tracked in made)
-
-
-def _transactions(cursor: Any, window: dict[str, Any]) -> None:
     cursor.execute("SELECT pg_catalog.current_setting('track_commit_timestamp')")
     [kept] = cursor.fetchone()
-    lines = [_LINES.format(new=new) for new in _new("l.xid", window)]
-    cursor.execute(
-        _TRANSACTIONS.format(committed=_COMMITTED[kept], lines=_UNION.join(lines)), window
-    )
+    statement = _STATEMENTS.format(found=_UNION.join(found), committed=_COMMITTED[kept])
+    cursor.execute(statement, window)
+    made = dict(cursor.fetchall())
+    return sum(made.values()), tuple(name for tracked, name in histories if tracked in made)
 
 
 def _new(xid: LiteralString, window: dict[str, Any]) -> list[sql.Composed]:

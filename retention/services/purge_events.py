@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections
 
-from auditing.models import AuditEvent, ChangeStatement, Operation
+from auditing.models import AuditEvent, ChangeStatement, ChangeTransaction, Operation
 from operations.catalogue.types import TableName
 from operations.models import Run
 from operations.runs.kinds import Outcome
@@ -92,6 +92,13 @@ def _line(event: AuditEvent, rows: int, run: Run) -> None:
         client_addr=client,
         event=event,
     )
+    # Whatever else of this transaction is captured is added to it when that is summarised.
+    whole, _ = ChangeTransaction.objects.get_or_create(
+        xid=xid,
+        defaults={"first_at": event.at, "statements": 0, "rows": 0, "actor": event.actor},
+    )
+    whole.statements, whole.rows = whole.statements + 1, whole.rows + rows
+    whole.save(update_fields=["statements", "rows"])
 
 
 def _ask(run: Run, query: str) -> tuple[Any, ...]:

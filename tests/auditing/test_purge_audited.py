@@ -11,7 +11,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from auditing.models import AuditEvent, ChangeStatement, TrackedTable, VersionNote
+from auditing.models import (
+    AuditEvent,
+    ChangeStatement,
+    ChangeTransaction,
+    TrackedTable,
+    VersionNote,
+)
 from auditing.services.history_carry import LOCK, history_carry, history_lock
 from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import table_track
@@ -87,6 +93,8 @@ def test_the_versions_go_with_the_rows_and_the_log_has_one_line(
     [line] = ChangeStatement.objects.filter(operation="P")
     assert not ChangeStatement.objects.filter(operation="D").exists()
     event = AuditEvent.objects.get(kind="purge")
+    whole = ChangeTransaction.objects.get(pk=line.xid)
+    assert (whole.statements, whole.rows, whole.actor) == (1, DUE, "console:ada")
     assert (line.event, line.tracked, line.rows, line.actor) == (event, events, DUE, "console:ada")
     assert (line.first_seq, line.last_seq, line.changed) == (None, None, [])
     assert (event.rows, event.run_id, event.reason, event.actor) == (

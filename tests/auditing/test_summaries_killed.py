@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import django; django.setup()
 from auditing.services import statement_summarise as module
-module.TABLES = 2
+module.TABLES, module.STATEMENTS = 2, 4
 print("ready", flush=True)
 while True:
     module.statement_summarise()

@@ -157,6 +157,39 @@ def test_many_histories_are_gone_through_in_steps(
     assert statement_summarise() == 0
 
 
+def test_however_much_there_is_it_is_done_in_short_steps(
+    other_session: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction whose statements are in several is one all the same."""
+    monkeypatch.setattr(module, "STATEMENTS", 3)
+    monkeypatch.setattr(module, "TABLES", 2)
+    layouts = [made(f"t{number}") for number in range(3)]
+    session, slow = other_session(), other_session()
+    context = ChangeContext.objects.create(
+        xid=1, at="2026-11-25T12:00:00Z", actor="app:support", session_user="u"
+    )
+    with slow.transaction():
+        early = change(slow, layouts[0], "I", 1, 2)
+        statement_summarise()
+        with session.transaction():
+            [xid] = session.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+            ChangeContext.objects.update(xid=xid)
+            many = [
+                change(session, layouts[number % 3], "I", 1, context=context.pk if number else None)
+                for number in range(20)
+            ]
+        late = change(slow, layouts[1], "D", 1)
+        assert statement_summarise() == 20
+    assert statement_summarise() == 2
+    assert [line[0] for line in lines()] == [early, *many, late]
+    whole = ChangeTransaction.objects.order_by("xid")
+    assert [(each.statements, each.rows, each.actor, each.context) for each in whole] == [
+        (2, 3, ChangeStatement.objects.get(pk=early).actor, None),
+        (20, 20, "app:support", context),
+    ]
+    assert statement_summarise() == 0
+
+
 def test_a_caller_goes_on_where_a_killed_one_stood(
     other_session: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
