@@ -1,7 +1,7 @@
 -- The statements that write versions.
 --
 -- They run as their owner under the caller's search_path, so every name, type and operator in them
--- is qualified; a SET clause would cost each single-row statement more than the rest of the call
+-- is qualified; a SET clause would cost each single-row statement some 5 microseconds
 -- (docs/performance.md).
 
 -- A value as text that reads back the same whatever the session's DateStyle is.
@@ -236,7 +236,7 @@ BEGIN
                 || format(' FROM %s WHERE %s', joined, differ));
         ELSE
             -- OFFSET 0 keeps the planner from writing the comparisons twice: to make them ready is
-            -- a fifth of what a single-row statement costs (docs/performance.md).
+            -- a tenth of what a single-row statement costs (docs/performance.md).
             made := made || (custody.audit_insert(t.history_name, targets,
                     format('CASE WHEN n."custody:alone" THEN custody.audit_unpaired() ELSE %s END', seq_n),
                     'U', v, v[3], layout, format('n."custody:changed"::pg_catalog.bit(%s)', width), spilled_n, images_n)
