@@ -137,6 +137,7 @@ def previous(shape: Shape, *, alias: str = "h", name: str = "p") -> sql.Composab
         " UNION ALL"
         " (SELECT v.* FROM {history} v WHERE {alias}.op = 'U'"
         "  AND {moved} AND v.op = 'R' AND v.statement = {alias}.statement"
+        "  AND v.at BETWEEN {alias}.at - interval '1 day' AND {alias}.at + interval '1 day'"
         "  AND v.rest ->> 'now' = {record} ORDER BY v.seq DESC LIMIT 1)"
         ") {name} ON true"
     ).format(

@@ -44,6 +44,7 @@ SELECT h.seq AS id,
            SELECT {before}
              FROM {history} AS v
             WHERE {moved} AND v.op = 'R' AND v.statement = h.statement
+              AND v.at BETWEEN h.at - interval '1 day' AND h.at + interval '1 day'
               AND v.rest ->> 'now' = {record}
             ORDER BY v.seq DESC LIMIT 1)
        END AS old_data,

@@ -34,6 +34,8 @@ from operations.session import set_local
 CHANGE_REVERT = "change_revert"
 AGAIN_SECONDS = 0.5
 """A step takes further stretches up to here."""
+STRETCH_SECONDS = 0.4
+"""What one stretch is to take: with those before it, it must fit into its step."""
 _SIZE = (1_000, 1, 20_000)
 
 
@@ -47,7 +49,8 @@ class ChangeRevert(RunKind):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         first, least, most = _SIZE
-        self.size = BatchSize(int(run.cursor.get("size", first)), least, most)
+        size = int(run.cursor.get("size", first))
+        self.size = BatchSize(size, least, most, target=STRETCH_SECONDS)
         self.seconds = 0.0
         self.statements: list[ChangeStatement] = []
         self.targets: dict[int, Restorable] = {}

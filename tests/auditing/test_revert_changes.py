@@ -19,6 +19,7 @@ from auditing.services.revert_plan import Chosen
 from auditing.services.revert_rehearse import revert_rehearse
 from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import TrackTerms, table_track
+from tests.approving import approve
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -180,6 +181,10 @@ def test_many_rows_want_another_person(
         "It would put back up to 6 rows of app.item at once; above 5 another person approves."
     )
     assert execute("SELECT DISTINCT price::text FROM app.item") == [("0.00",)]
+    approve(run)
+    done = change_revert(chosen=chosen, requester=person)
+    assert (done.pk, done.state, counts(done.result)) == (run.pk, "succeeded", (6, 0, 0))
+    assert execute("SELECT sum(price)::text FROM app.item") == [("21.00",)]
 
 
 def test_what_is_not_there_is_told(shop: None, person: User) -> None:

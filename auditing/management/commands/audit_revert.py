@@ -60,10 +60,7 @@ class Command(CustodyCommand):
 
 
 def _rehearsed(chosen: Chosen, found: dict[str, Any]) -> Result:
-    said = (
-        f"{found['reverted']:,} rows would be what they were before {chosen}, {found['already']:,} "
-        f"are so already, {found['conflict_count']:,} have something in their way."
-    )
+    said = f"Would be what it was before {chosen}: {_counted(found)}"
     text: list[Any] = [said]
     if not found["tried"]:
         text.append("Constraints and triggers show only when the rows go back.")
@@ -77,15 +74,17 @@ def _result(run: Run) -> Result:
     text: list[Any] = [run_line(run)]
     if run.current is RunState.AWAITING_APPROVAL:
         return Result(document, text)
-    text.append(
-        f"{found['reverted']:,} rows are what they were before, {found['already']:,} were so "
-        f"already, {found['conflict_count']:,} have something in their way."
-    )
+    text.append(f"Is what it was before: {_counted(found)}")
     text += _conflicts(found)
     if run.current is not RunState.SUCCEEDED:
         said = f"Run {run.pk} is {run.current.label.lower()}. {run.error}".strip()
         return Result(document, text, 1, said)
     return _with_conflicts(document, text, found)
+
+
+def _counted(found: dict[str, Any]) -> str:
+    rows = f"{found['reverted']:,} row{'' if found['reverted'] == 1 else 's'}"
+    return f"{rows}. Already so: {found['already']:,}. In the way: {found['conflict_count']:,}."
 
 
 def _conflicts(found: dict[str, Any]) -> list[Any]:
