@@ -21,6 +21,7 @@ from auditing.admin.words import (
     actor_name,
     columns_words,
     operation_colour,
+    rows_words,
     what,
     who,
     why,
@@ -31,7 +32,7 @@ from auditing.selectors.log_filter import LogFilter
 from auditing.selectors.log_page import LogPage, Place, log_page
 from auditing.services.statement_summarise import statement_summarise
 from operations.admin.base import ReadOnlyAdmin
-from operations.admin.show import clock, number, when
+from operations.admin.show import ago, clock, lines, number, when
 
 LINES_A_PAGE = 50
 
@@ -123,13 +124,21 @@ class ActorView(UnfoldModelAdminViewMixin, TemplateView):
             before=before,
             days=DAYS,
             recent=[
-                (table, number(each.statements), number(each.rows), when(each.last_at))
+                (
+                    table,
+                    lines(rows_words(each.rows), _statements(each.statements)),
+                    ago(each.last_at),
+                )
                 for table, each in recent.tables.items()
             ],
             recent_since=clock(recent.since) if recent.since is not None else "",
         )
         older = urlencode({"actor": actor, "before": str(page.older)})
         return {**context, **log_lines(page, older=older)}
+
+
+def _statements(count: int) -> str:
+    return f"{number(count)} statement{'' if count == 1 else 's'}"
 
 
 def log_lines(page: LogPage, *, older: str) -> dict[str, Any]:

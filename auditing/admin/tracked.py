@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
@@ -29,6 +29,7 @@ from auditing.admin.tracked_facts import state_badge, tracked_facts
 from auditing.admin.words import actor_link
 from auditing.models import AuditEvent, Handling, TrackedColumn, TrackedTable
 from auditing.selectors.history_sizes import history_sizes
+from auditing.selectors.log_filter import OWN
 from auditing.selectors.tracked import standings
 from auditing.services.baseline import AUDIT_BASELINE
 from operations.admin.base import ReadOnlyAdmin
@@ -58,6 +59,8 @@ class TrackedTableAdmin(ReadOnlyAdmin):
     page_template = "auditing/tracked.html"
     list_display = ("table_shown", "kept", "since")
     list_filter = (StateFilter, "schema_name")
+    # The console's own come last.
+    ordering = (ExpressionWrapper(Q(schema_name=OWN), BooleanField()), "schema_name", "table_name")
     search_fields = ("schema_name", "table_name")
     search_help_text = "Its schema or its name"
 
