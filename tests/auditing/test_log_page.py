@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from psycopg.sql import SQL, Composable
 
 from auditing.models import ChangeContext, Operation, TrackedTable
 from auditing.selectors import log_contexts, log_page
@@ -161,6 +162,39 @@ def test_the_reasons_condition_is_the_one_that_has_an_index() -> None:
         cursor.execute(query.format(reason_is("ticket 4711").as_string(cursor.connection)))
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "context_reason" in plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (LogFilter(), "auditing_changestatement_pkey"),
+        (LogFilter(table="shop.orders"), "statement_tracked"),
+        (LogFilter(table="shop.orders", until=MORNING), "statement_tracked"),
+        (LogFilter(operation="U"), "statement_operation"),
+        (LogFilter(user="anna", table="shop.orders"), "statement_actor"),
+    ],
+)
+def test_candidates_come_in_the_order_of_their_index(
+    orders: TrackedTable, monkeypatch: pytest.MonkeyPatch, asked: LogFilter, index: str
+) -> None:
+    """Else the planner may sort all statements of a table, or walk through all there are."""
+    change(orders, 1)
+    monkeypatch.setattr(log_page, "FEW", 0)
+    plans, run = [], log_page._run
+
+    def explained(query: Composable, using: str) -> list[tuple[object, ...]]:
+        if "found" in query.as_string(None):
+            lines = run(SQL("EXPLAIN {}").format(query), using)
+            plans.append("\n".join(str(line) for (line,) in lines))
+        return run(query, using)
+
+    monkeypatch.setattr(log_page, "_run", explained)
+    log_page.log_page(asked)
+    (plan,) = plans
+    assert f"using {index} on auditing_changestatement" in plan
+    branches = plan[plan.index("using") :]
+    assert "Sort" not in branches
+    assert "Seq Scan" not in plan
 
 
 def test_a_page_that_looked_long_enough_says_how_far(
