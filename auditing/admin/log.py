@@ -76,7 +76,7 @@ class ChangeStatementAdmin(ReadOnlyAdmin):
         found: ChangeStatement | None = super().get_object(request, object_id, from_field)
         if found is None and object_id.isdecimal():
             # Its summary may be a few seconds late.
-            statement_summarise()
+            statement_summarise(within=2)
             found = super().get_object(request, object_id, from_field)
         return found
 

@@ -11,6 +11,7 @@ Source: PostgreSQL's manual, 9.27.11 "Transaction ID and Snapshot Information Fu
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -150,13 +151,17 @@ class _Step:
     """That have lines of this step."""
 
 
-def statement_summarise(*, using: str = "default") -> int:
+def statement_summarise(*, within: float | None = None, using: str = "default") -> int:
     """Makes the lines of everything that had committed when it was called; how many it made.
 
     Two callers share the work. One that waits over PATIENCE for the other leaves it to it. Not to
     be called in a transaction: raises RuntimeError.
+
+    Args:
+        within: seconds after which the rest is left to whoever comes next.
     """
     added, began, touched = 0, False, set[str]()
+    start = time.monotonic()
     try:
         while True:
             step = _step(using)
@@ -164,6 +169,8 @@ def statement_summarise(*, using: str = "default") -> int:
             touched.update(step.histories)
             began = began or step.began
             if step.ended and began:
+                break
+            if within is not None and time.monotonic() - start > within:
                 break
     except OperationalError as error:
         if not isinstance(error.__cause__, errors.LockNotAvailable):

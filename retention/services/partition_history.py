@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 
 from auditing.models import TrackedTable
@@ -47,6 +48,16 @@ class PartitionHistory:
     def of(self) -> TrackedTable | None:
         """Whose history the policy's table is."""
         return history_tracked(self._task.table.name, using=self._task.using)
+
+    def carries(self, unit: Unit) -> bool:
+        """Whether what stood in the table at the partition's end matters to any later moment.
+
+        Where the audit had ended by then, nobody knows what stood there afterwards.
+        """
+        if self.of is None:
+            return False
+        ended = self.of.untracked_at
+        return ended is None or ended > datetime.fromisoformat(unit.end)
 
     def audited(self) -> TrackedTable | None:
         """What the policy's table is tracked as, now."""

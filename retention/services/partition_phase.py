@@ -204,7 +204,7 @@ class PartitionsPhase(PurgePhase):
             self._leave(at, "it is not the partition that was planned for")
         elif why := found.obstacle or self._held(at):
             self._leave(at, why)
-        elif self.history.of is not None:
+        elif self.history.carries(at.unit):
             at.state.stage = "carrying"
         else:
             self._to_detach(at)

@@ -129,6 +129,26 @@ def test_a_row_that_was_deleted_is_not_carried_back_to_life(execute: Execute, pe
     assert execute(f"SELECT * FROM {tracked.history}") == []
 
 
+def test_the_history_of_an_audit_that_ended_ends_too(execute: Execute, person: User) -> None:
+    """Until the end of the audit every moment shows its rows; afterwards nobody knows them."""
+    tracked = made_old()
+    past = Past(tracked, changes=400, seed=10)
+    tracked.untracked_at = months()[6] + timedelta(days=3)
+    tracked.save()
+    execute(f"DELETE FROM {tracked.history} WHERE at > %s", [tracked.untracked_at])
+    policy = history_policy(tracked, keep_hours=24 * 31 * 33)
+    boundary = max(s for s in months() if s <= timezone.now() - timedelta(days=31 * 33))
+    ran(purge_run(policy=policy, requester=person))
+    for moment in (boundary, months()[5], tracked.untracked_at):
+        assert shown(execute, tracked, moment) == past.at(moment)
+    assert past.at(boundary) != {}
+    policy.keep_hours = 24 * 730
+    policy.version += 1
+    policy.save()
+    ran(purge_run(policy=policy, requester=person))
+    assert execute(f"SELECT * FROM {tracked.history}") == []
+
+
 def test_two_images_of_one_number_are_carried_as_one(execute: Execute, person: User) -> None:
     """Of a row that a baseline and its first change both came to."""
     tracked = made_old()

@@ -190,6 +190,17 @@ def test_however_much_there_is_it_is_done_in_short_steps(
     assert statement_summarise() == 0
 
 
+def test_who_has_little_time_leaves_the_rest_to_the_next(
+    other_session: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STATEMENTS", 2)
+    orders, session = made("orders"), other_session()
+    for number in range(10):
+        change(session, orders, "I", number)
+    assert 0 < (first := statement_summarise(within=0)) < 10
+    assert first + statement_summarise() == 10
+
+
 def test_a_caller_goes_on_where_a_killed_one_stood(
     other_session: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
