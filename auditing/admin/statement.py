@@ -38,7 +38,7 @@ def statement_page(
         "title": what(statement),
         "original": what(statement),
         "badges": [badge(*operation_name(statement))],
-        "facts": [*purge_facts(statement, user), *statement_facts(statement)],
+        "facts": [*purge_facts(statement, user), *statement_facts(statement, user)],
         "rows": [row_line(page.shape, row) for row in page.rows] if page is not None else [],
         "next_after": page.next_after if page is not None else None,
         "hidden": not sees,

@@ -18,6 +18,7 @@ from auditing.admin.words import (
     what,
 )
 from auditing.models import ChangeContext, ChangeStatement
+from auditing.selectors.log_filter import OWN
 from operations.admin.show import NOTHING, Fact, code, link, when
 from operations.models import Certificate, Run
 
@@ -25,12 +26,13 @@ SIBLINGS = 20
 """Other statements of the transaction that the page names."""
 
 
-def statement_facts(statement: ChangeStatement) -> list[Fact]:
+def statement_facts(statement: ChangeStatement, user: User | AnonymousUser) -> list[Fact]:
     """Who, from where and why."""
     context = statement.context
     facts = [Fact("When", when(statement.at)), *_who(statement, context)]
     if context is not None:
         facts += _context(context)
+        facts += [_extra(str(key), value, user) for key, value in sorted(context.extra.items())]
     facts.append(
         Fact("Database role", code(statement.session_user), "that the session was of: not claimed")
     )
@@ -74,12 +76,19 @@ def _context(context: ChangeContext) -> list[Fact]:
         query = urlencode({"request_id": context.request_id})
         shown = format_html('<a href="{}?{}">{}</a>', log, query, code(context.request_id))
         facts.append(Fact("Request", shown, "everything that it changed"))
-    facts += [Fact(str(key), _value(value)) for key, value in sorted(context.extra.items())]
     return facts
 
 
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+def _extra(key: str, value: Any, user: User | AnonymousUser) -> Fact:
+    """What the context says besides; a run of this console with its page."""
+    label = key.replace("_", " ").capitalize()
+    if key == "run" and isinstance(value, int) and user.has_perm("operations.view_run"):
+        return Fact(label, link(f"Run {value}", "operations_run_change", value))
+    if isinstance(value, dict):
+        # A version's place in the order of all says nothing to a reader.
+        told = (f"{name} {each}" for name, each in value.items() if name != "seq")
+        return Fact(label, ", ".join(told))
+    return Fact(label, str(value))
 
 
 def siblings(statement: ChangeStatement) -> dict[str, Any]:
@@ -97,6 +106,8 @@ def siblings(statement: ChangeStatement) -> dict[str, Any]:
             for each in found[:SIBLINGS]
         ],
         "more_siblings": len(found) > SIBLINGS,
+        # Nothing of the console's own is put back, so neither is a transaction that has some of it.
+        "whole": bool(found) and not others.filter(tracked__schema_name=OWN).exists(),
     }
 
 

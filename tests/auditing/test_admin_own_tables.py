@@ -18,6 +18,8 @@ from operations.models import Run
 from tests.console import person as somebody
 from tests.console import signed_in
 
+from .log_lines import change as log_change
+from .log_lines import context, table
 from .reading import text_of
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +82,23 @@ def test_nobody_reverts_or_restores_what_is_the_consoles_own(
     sue.refresh_from_db()
     assert not sue.is_superuser
     assert Run.objects.count() == 0
+
+
+def test_a_transaction_with_some_of_it_is_not_reverted_whole(
+    users: TrackedTable, support: Client, change: ChangeStatement
+) -> None:
+    orders = table("orders")
+    said = context("console:sue", extra={"run": 7, "restored": {"version": 2, "seq": 44}})
+    line = log_change(orders, change.pk + 1, xid=change.xid, said=said)
+    page = support.get(f"{LOG}/{line.pk}/change/")
+    assert f"/changestatement/{line.pk}/revert/" in page.content.decode()
+    assert "/transaction/" not in page.content.decode()
+    assert 'href="/admin/operations/run/7/change/"' in page.content.decode()
+    assert "Restored version 2 " in text_of(page)
+    log_change(orders, change.pk + 2, xid=4711)
+    log_change(orders, change.pk + 3, xid=4711)
+    both = support.get(f"{LOG}/{change.pk + 2}/change/").content.decode()
+    assert "/transaction/4711/revert/" in both
 
 
 def test_their_rows_are_for_those_who_may_see_the_objects(
