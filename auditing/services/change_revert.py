@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from auditing.models import ChangeStatement
 from auditing.selectors.queries import PRINTED
 from auditing.selectors.restorable import Restorable
+from auditing.services.record_restore import reason_wanted
 from auditing.services.revert_plan import Chosen, revert_plan, statements_chosen, targets_of
 from auditing.services.revert_stretch import BY_INDEX
 from auditing.services.revert_walk import RevertWalk, cursor_copy
@@ -110,6 +111,8 @@ def revert_request(*, chosen: Chosen, requester: User, reason: str = "", using: 
     Raises:
         NoSuchChange, RestoreRefused: see `revert_plan`.
     """
+    for statement in statements_chosen(chosen, using=using):
+        reason_wanted(statement.tracked, reason)
     run = run_open_for(kind=CHANGE_REVERT, subject=str(chosen))
     if run is not None:
         return run_again(run=run, requester=requester, reason=reason)

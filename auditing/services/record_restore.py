@@ -84,6 +84,7 @@ def record_restore(
         NoSuchVersion: there is none.
         RestoreRefused: a constraint, a type or a trigger is in the way; nothing was changed.
     """
+    reason_wanted(tracked, reason, dry_run=dry_run)
     shape = shape_of(tracked)
     if number is not None:
         version = version_get(tracked, record_id, number, shape=shape)
@@ -112,6 +113,12 @@ def record_restore(
             f"{refused.obstacle.why}. Nothing was changed."
         ) from None
     return work.told(found, dry_run=False)
+
+
+def reason_wanted(tracked: TrackedTable, reason: str, *, dry_run: bool = False) -> None:
+    """Raises RestoreRefused: the table wants a reason for every change, and there is none."""
+    if tracked.reason_required and not reason.strip() and not dry_run:
+        raise RestoreRefused(f"Changes of {tracked} need a reason: say why (--reason TEXT).")
 
 
 @dataclass(frozen=True)

@@ -60,13 +60,18 @@ class RevertWalk:
         self._statements, self._targets = statements, targets
         self._size, self._using = size, using
         self._began = time.monotonic()
+        self._tried = False
 
     def go(self, cursor: dict[str, Any], enough: Callable[[], bool]) -> bool:
-        """Goes on until it is `enough`, or there is nothing left: then it returns True."""
+        """Goes on until it is `enough`, or there is nothing left: then it returns True.
+
+        It gets on by one stretch at least, or slow preparations would keep it where it is.
+        """
+        self._tried = False
         with ExitStack() as ready:
             for target in self._targets.values():
                 ready.enter_context(target.ready())
-            while not enough():
+            while not (self._tried and enough()):
                 if cursor["work"] is None and not self._choose(cursor):
                     return True
                 place, _, final = cursor["work"]
@@ -105,7 +110,8 @@ class RevertWalk:
     ) -> None:
         place, high, _ = cursor["work"]
         first = statement.first_seq
-        while first is not None and high >= first and not enough():
+        while first is not None and high >= first and not (self._tried and enough()):
+            self._tried = True
             began, size = time.monotonic(), self._size.value
             low = max(high - size, first - 1)
             outcome = work.stretch(low, high, cursor, final=final)
@@ -115,6 +121,7 @@ class RevertWalk:
                 return
             if outcome == "refused":
                 # One of them cannot go back; the others must not wait for it.
+                self._size.value = min(size, high - low)
                 self._size.shrink()
                 continue
             if high - low == size:
@@ -123,7 +130,8 @@ class RevertWalk:
         cursor["work"] = [place, high, final]
         if first is not None and high >= first:
             return
-        while cursor["waiting"] and not enough():
+        while cursor["waiting"] and not (self._tried and enough()):
+            self._tried = True
             work.waiting(cursor)
         if not cursor["waiting"]:
             cursor.update(work=None, again=[*cursor["again"], *cursor["deferred"]], deferred=[])

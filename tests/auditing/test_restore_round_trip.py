@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from auditing.models import TrackedTable
+from auditing.models import ChangeStatement, TrackedTable
 from auditing.selectors.versions import versions_of
+from auditing.services.change_revert import change_revert
 from auditing.services.record_restore import record_restore
+from auditing.services.revert_plan import Chosen
+from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import table_track
 from tests.effort import examples
 from tests.retention.round_trip_types import KINDS, MAKE_TYPES, OWN, Kind, Value, integers, texts
@@ -101,6 +104,16 @@ def test_a_version_put_back_is_the_row_of_then(
     record_restore(tracked=tracked, record_id=record_id, number=page.total, actor=person)
     assert row_text(execute) == [as_second]
     record_restore(tracked=tracked, record_id=record_id, number=1, actor=person)
+    assert row_text(execute) == [as_first]
+    execute(sql.SQL("UPDATE {} SET ({}) = ROW({})").format(table, columns, listed(second)))
+    execute(sql.SQL("DELETE FROM {}").format(table))
+    statement_summarise()
+    deleted = ChangeStatement.objects.filter(operation="D").latest("id")
+    change_revert(chosen=Chosen(statement=deleted.pk), requester=person)
+    assert row_text(execute) == [as_second]
+    if changed:
+        updated = ChangeStatement.objects.filter(operation="U", id__lt=deleted.pk).latest("id")
+        change_revert(chosen=Chosen(statement=updated.pk), requester=person)
     assert row_text(execute) == [as_first]
     as_of = 'SELECT t::text FROM custody.as_of(NULL::"Round Trip"."Ta % ble", clock_timestamp()) t'
     assert [text for (text,) in execute(as_of)] == [as_first]

@@ -9,16 +9,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from auditing.exceptions import NoSuchChange
+from auditing.exceptions import NoSuchChange, RestoreRefused
 from auditing.models import ChangeStatement
 from auditing.selectors.tracked import tracked_get
 from auditing.selectors.versions import versions_of
 from auditing.services import revert_plan
-from auditing.services.change_revert import change_revert
+from auditing.services.change_revert import change_revert, revert_request, reverted_so_far
 from auditing.services.revert_plan import Chosen
 from auditing.services.revert_rehearse import revert_rehearse
 from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import TrackTerms, table_track
+from operations.services.run_execute import run_execute
 from tests.approving import approve
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
@@ -190,3 +191,64 @@ def test_many_rows_want_another_person(
 def test_what_is_not_there_is_told(shop: None, person: User) -> None:
     with pytest.raises(NoSuchChange, match="no statement 999999"):
         change_revert(chosen=Chosen(statement=999999), requester=person)
+
+
+def test_a_revert_that_was_stopped_goes_on_where_it_was(
+    shop: None, execute: Execute, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditing.services.change_revert._SIZE", (2, 1, 2))
+    monkeypatch.setattr("auditing.services.change_revert.AGAIN_SECONDS", 0.0001)
+    before = execute("SELECT id, price FROM app.item ORDER BY id")
+    execute("UPDATE app.item SET price = price * 2")
+    chosen = Chosen(statement=last().pk)
+    run = revert_request(chosen=chosen, requester=person, using="default")
+    asked = iter([False, True])
+    stopped = run_execute(run_id=run.pk, stop_asked=lambda: next(asked))
+    assert (stopped.state, counts(reverted_so_far(stopped))) == ("queued", (2, 0, 0))
+    assert sum(row in before for row in execute("SELECT id, price FROM app.item")) == 2
+
+    done = change_revert(chosen=chosen, requester=person)
+
+    assert (done.pk, counts(done.result)) == (run.pk, (6, 0, 0))
+    assert execute("SELECT id, price FROM app.item ORDER BY id") == before
+
+
+def test_a_partitioned_table_and_changed_keys(
+    governed: str, execute: Execute, person: User
+) -> None:
+    execute(
+        "CREATE TABLE app.log (id int, day date, note text, PRIMARY KEY (id, day))"
+        " PARTITION BY RANGE (day)"
+    )
+    for year in (2024, 2025):
+        execute(
+            f"CREATE TABLE app.log_{year} PARTITION OF app.log"
+            f" FOR VALUES FROM ('{year}-01-01') TO ('{year + 1}-01-01')"
+        )
+    table_track("app.log", actor=person, reason="")
+    execute("INSERT INTO app.log SELECT n, '2024-05-05', 'n' FROM generate_series(1, 5) n")
+    rows = "SELECT id, day::text, note FROM app.log ORDER BY id, day"
+    before = execute(rows)
+    execute("UPDATE app.log SET day = '2025-05-05', id = id + 1, note = 'moved' WHERE id > 2")
+    moved = last("log")
+    after = execute(rows)
+    execute("DELETE FROM app.log_2025 WHERE id = 4")
+
+    gone = reverted(person, Chosen(statement=last("log").pk))
+    assert (counts(gone), execute(rows)) == ((1, 0, 0), after)
+    back = reverted(person, Chosen(statement=moved.pk))
+    assert (counts(back), execute(rows)) == ((3, 0, 0), before)
+    assert counts(reverted(person, Chosen(statement=moved.pk))) == (0, 3, 0)
+
+
+def test_a_table_that_wants_reasons(governed: str, execute: Execute, person: User) -> None:
+    execute("CREATE TABLE app.strict (id int PRIMARY KEY, a int)")
+    table_track("app.strict", actor=person, reason="", terms=TrackTerms(reason_required=True))
+    with transaction.atomic():
+        execute("SELECT custody.set_context(reason => 'why not')")
+        execute("INSERT INTO app.strict VALUES (1, 1)")
+    chosen = Chosen(statement=last("strict").pk)
+    with pytest.raises(RestoreRefused, match="need a reason"):
+        change_revert(chosen=chosen, requester=person)
+    assert counts(reverted(person, chosen)) == (1, 0, 0)
+    assert execute("SELECT * FROM app.strict") == []
