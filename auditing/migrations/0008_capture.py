@@ -15,7 +15,7 @@ BEGIN
         WHERE p.pronamespace = 'custody'::regnamespace
           AND (p.proname LIKE 'audit\\_%' OR p.proname = 'capture_make')
           AND p.proname NOT IN ('audit_context', 'audit_context_read', 'audit_reason_missing',
-              'audit_commits', 'audit_json', 'audit_tracked_at', 'audit_base_type', 'audit_name')
+              'audit_open_at', 'audit_log_of', 'audit_json', 'audit_tracked_at', 'audit_base_type', 'audit_name')
     LOOP
         EXECUTE format('DROP FUNCTION %s CASCADE', made.signature);
     END LOOP;
