@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 
 from config.embedded import EmbeddedPostgres
 from operations.models import Certificate, Run
+from operations.selectors.runs import runs_with_dead_lease
 from operations.services.run_execute import run_execute
 from operations.services.runs import run_cancel, run_pause, run_resume
 from retention.services import partition_back, partition_copy, partition_phase
@@ -84,7 +85,9 @@ def test_killed_and_cancelled_it_is_a_partition_as_before(
     worker.wait_for(stage)
     worker.kill()
     gone = {table for table, *_ in shaped} - set(tables(execute))
-    run = run_cancel(run_id=Run.objects.get().pk, actor=person)
+    pk = Run.objects.get().pk
+    wait_until(lambda: runs_with_dead_lease(run_id=pk), "its session has ended, too")
+    run = run_cancel(run_id=pk, actor=person)
     assert (run.state, run.done) == ("cancelled", 400 * len(gone))
     assert shape(execute) == [each for each in shaped if each[0] not in gone]
     assert_whole(before, table=TABLE, complete=bool(gone))
