@@ -195,6 +195,8 @@ def test_who_has_little_time_leaves_the_rest_to_the_next(
 ) -> None:
     monkeypatch.setattr(module, "STATEMENTS", 2)
     orders, session = made("orders"), other_session()
+    change(session, orders, "I", 0)
+    assert statement_summarise() == 1
     for number in range(10):
         change(session, orders, "I", number)
     assert 0 < (first := statement_summarise(within=0)) < 10
