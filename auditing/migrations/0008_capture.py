@@ -7,17 +7,18 @@ from operations.sql_files import run_sql_file
 _REVERSE = """
 DO $block$
 DECLARE
-    made record;
+    signature text;
 BEGIN
     DROP EVENT TRIGGER IF EXISTS custody_audit_ddl;
-    FOR made IN
-        SELECT p.oid::regprocedure AS signature FROM pg_proc p
+    FOREACH signature IN ARRAY ARRAY(
+        SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace
           AND (p.proname LIKE 'audit\\_%' OR p.proname = 'capture_make')
           AND p.proname NOT IN ('audit_context', 'audit_context_read', 'audit_reason_missing',
-              'audit_open_at', 'audit_log_of', 'audit_json', 'audit_tracked_at', 'audit_base_type', 'audit_name')
+              'audit_open_at', 'audit_log_of', 'audit_json', 'audit_tracked_at',
+              'audit_base_type', 'audit_name'))
     LOOP
-        EXECUTE format('DROP FUNCTION %s CASCADE', made.signature);
+        EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', signature);
     END LOOP;
     DROP SEQUENCE custody.audit_seq, custody.audit_statement_seq;
 END

@@ -107,14 +107,14 @@ class State:
     schema: str
     """Its own, `public`, as pg_dump writes it."""
     whole: str
-    """Of everything but the console's schema."""
+    """Of everything but the schemas of the console and of the history."""
     rows: dict[str, list[str]]
 
     @classmethod
     def of(cls, server: EmbeddedPostgres) -> State:
         return cls(
             schema_dump(server, "--schema=public"),
-            schema_dump(server, "--exclude-schema=custody"),
+            schema_dump(server, "--exclude-schema=custody", "--exclude-schema=history"),
             rows(server),
         )
 
