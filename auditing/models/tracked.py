@@ -47,6 +47,14 @@ class TrackedTable(models.Model):
     baseline_since = models.BigIntegerField(
         null=True, blank=True, help_text="A row with a version since this number needs no image."
     )
+    baseline_first_seq = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="`baseline_seq` of the first of the baselines that began before one was through.",
+    )
+    baseline_first_at = models.DateTimeField(
+        null=True, blank=True, help_text="Its time: rows without any version were there since then."
+    )
     audited_once = models.BooleanField(
         default=False, help_text="Its triggers stood before: one that is missing now left a gap."
     )

@@ -4,14 +4,28 @@
 -- is qualified; a SET clause would cost each single-row statement some 5 microseconds
 -- (docs/performance.md).
 
--- A value as text that reads back the same whatever the session's DateStyle is.
-CREATE FUNCTION custody.audit_as_text(value text, type oid)
-RETURNS text
-LANGUAGE sql STABLE
+-- Texts of values are printed one way, whatever the session's settings are: those that printing
+-- depends on, in this order. Sets them until the end of the transaction; returns what they were.
+CREATE FUNCTION custody.audit_print_as(
+    wanted text[] DEFAULT ARRAY['ISO, YMD', 'postgres', 'UTC', 'hex', '1', 'C'])
+RETURNS text[]
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN type = ANY ('{date,time,timetz,timestamp,timestamptz}'::regtype[])
-            THEN format('(pg_catalog.to_jsonb(%s) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[])', value)
-            ELSE format('%s::pg_catalog.text', value) END;
+AS $function$
+DECLARE
+    names CONSTANT text[] := ARRAY['DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output',
+                                   'extra_float_digits', 'lc_monetary'];
+    found text[];
+BEGIN
+    FOR place IN 1 .. array_length(names, 1) LOOP
+        found[place] := current_setting(names[place]);
+        IF found[place] <> wanted[place] THEN
+            PERFORM set_config(names[place], wanted[place], true);
+        END IF;
+    END LOOP;
+    RETURN found;
+END
+$function$;
 
 -- The record id of a row of `alias`: what `operations.record_ids` makes in Python. NULL without key.
 CREATE FUNCTION custody.audit_record_id(tracked bigint, alias text)
@@ -74,7 +88,7 @@ END;
 -- The statements that write the versions of one firing, in order. With `dynamic` they are for
 -- EXECUTE and have $1 to $9 where the capture function has its variables.
 --   kind: insert, update, rekeyed (a key changed: rows are paired by their place, which is the same
---         in both transition tables), delete, purge, truncate and baseline (of the relation put for their %s)
+--         in both transition tables), misread (see audit_misread), delete, purge, truncate and baseline (of the relation put for their %s)
 --   overtaken: the statement's own triggers may have changed its rows again before we were called;
 --         what is not the row that now stands in the table gets the number reserved before that.
 CREATE FUNCTION custody.audit_statements(tracked bigint, kind text, overtaken boolean, dynamic boolean)
@@ -111,8 +125,14 @@ DECLARE
     seq_o text;
     unpaired text;
     made text[] := '{}';
+    -- Of an image: a row without any version was there since the first baseline of several.
+    first_or text := '%2$s';
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
+    IF t.baseline_first_seq < t.baseline_seq AND same_key IS NOT NULL THEN
+        first_or := replace(format('CASE WHEN EXISTS (SELECT FROM history.%I h WHERE %s) THEN ', t.history_name, same_key), '%', '%%')
+            || '%2$s ELSE %1$s END';
+    END IF;
     SELECT COALESCE(string_agg(format(', %I', c.history_name), '' ORDER BY c.attnum), ''),
            COALESCE(string_agg(format(', o.%I', c.name) || cast_to.type, '' ORDER BY c.attnum), ''),
            COALESCE(string_agg(format(', n.%I', c.name) || cast_to.type, '' ORDER BY c.attnum), '')
@@ -122,9 +142,9 @@ BEGIN
                                  ELSE '::' || custody.audit_type_name(c.history_type) END AS type) cast_to
      WHERE c.history_name IS NOT NULL;
     SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, ', c.attnum)
-                  || custody.audit_as_text(format('o.%I', c.name), c.type), ', ' ORDER BY c.attnum)),
+                  || format('o.%I::pg_catalog.text', c.name), ', ' ORDER BY c.attnum)),
            format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, ', c.attnum)
-                  || custody.audit_as_text(format('n.%I', c.name), c.type), ', ' ORDER BY c.attnum))
+                  || format('n.%I::pg_catalog.text', c.name), ', ' ORDER BY c.attnum))
       INTO spilled_o, spilled_n
       FROM custody.audit_columns(tracked) c
      WHERE c.history_name IS NULL AND c.handling = 'captured' AND c.generated <> 'v'
@@ -199,8 +219,11 @@ BEGIN
     END IF;
     IF t.baseline_seq IS NOT NULL AND kind <> 'insert' THEN
         -- What a row was before its first change, where no baseline has come to it.
-        made := made || (custody.audit_insert(t.history_name, targets, t.baseline_seq::text, 'B', v,
-                format('%L::pg_catalog.timestamptz', t.baseline_at), layout, NULL, spilled_o, images_o)
+        made := made || (custody.audit_insert(t.history_name, targets,
+                format(first_or, t.baseline_first_seq, t.baseline_seq), 'B', v,
+                format(first_or, quote_literal(t.baseline_first_at) || '::pg_catalog.timestamptz',
+                       quote_literal(t.baseline_at) || '::pg_catalog.timestamptz'),
+                layout, NULL, spilled_o, images_o)
             || CASE WHEN kind IN ('truncate', 'baseline') THEN ' FROM ONLY %s o' ELSE format(' FROM %s o', old_rows) END
             || CASE WHEN same_key IS NULL THEN '' ELSE format(
                ' WHERE NOT EXISTS (SELECT FROM history.%I h WHERE %s'
@@ -248,6 +271,11 @@ BEGIN
                            FROM custody.audit_columns(tracked) c WHERE c.place IS NOT NULL),
                           joined, mask));
         END IF;
+    WHEN 'misread' THEN
+        made := made || (custody.audit_insert(t.history_name, targets, seq_n, 'U', v, v[3], layout, bits, spilled_n, images_n)
+            || format(' FROM %s o JOIN %s n ON %s WHERE %s', old_rows, custody.audit_relation(t.table_oid::oid), pairs, differ));
+        made := made || (custody.audit_insert(t.history_name, targets, seq_o, 'D', v, v[3], layout, NULL, spilled_o, images_o)
+            || format(' FROM %s o WHERE NOT EXISTS (SELECT FROM %s n WHERE %s)', old_rows, custody.audit_relation(t.table_oid::oid), pairs));
     WHEN 'rekeyed' THEN
         IF rekeyed IS NOT NULL THEN
             -- All keys are given up before any is taken: id = id + 1 does both to most of them.
@@ -266,6 +294,22 @@ BEGIN
     RETURN made;
 END
 $function$;
+
+-- Asks whether rows of an UPDATE that have no other with their key are there still: then no key
+-- changed, and the new rows are not those that the table has. PostgreSQL (15 to 18) shows a row that
+-- a MERGE inserted into a partitioned table in place of those that it updated after that.
+CREATE FUNCTION custody.audit_misread(tracked bigint)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('SELECT EXISTS (SELECT FROM custody_old o JOIN %s l ON %s'
+                  ' WHERE NOT EXISTS (SELECT FROM custody_new n WHERE %s))',
+                  custody.audit_relation((SELECT t.table_oid::oid FROM custody.auditing_trackedtable t WHERE t.id = tracked)),
+                  string_agg(format('o.%1$I %2$s l.%1$I', c.name, custody.audit_equality(c.type)), ' AND '),
+                  string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND '))
+    FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
+END;
 
 -- The head of a statement that writes versions, up to its FROM.
 CREATE FUNCTION custody.audit_insert(history_name text, targets text, seq text, op text, v text[],

@@ -20,13 +20,15 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT t FROM custody.auditing_trackedtable x WHERE x.id = tracked;
     print := custody.audit_fingerprint(t.table_oid::oid);
-    -- What is kept as text of composites, ranges and arrays must read back under any settings.
-    SELECT CASE WHEN count(*) > 0 THEN 'SET datestyle = ''ISO, YMD'' SET intervalstyle = ''postgres'' SET timezone = ''UTC''' ELSE '' END
+    -- What is kept as text must read back under any settings, and always be the same text.
+    SELECT CASE WHEN count(*) > 0 THEN
+               'SET datestyle = ''ISO, YMD'' SET intervalstyle = ''postgres'' SET timezone = ''UTC'' '
+               'SET bytea_output = ''hex'' SET extra_float_digits = 1 SET lc_monetary = ''C''' ELSE '' END
       INTO settings
       FROM custody.audit_columns(tracked) c JOIN pg_type y ON y.oid = c.type
      WHERE c.handling = 'captured'
-       AND (c.history_name IS NULL AND c.generated <> 'v' OR c.history_type = 'text'::regtype)
-       AND (y.typtype IN ('c', 'r', 'm') OR y.typcategory IN ('A', 'T'));
+       AND (c.history_name IS NULL AND c.generated <> 'v'
+            OR c.history_type = 'text'::regtype AND y.typcategory IN ('A', 'C', 'R'));
 
     body := concat_ws(E'\n',
     '#variable_conflict use_variable',
@@ -48,6 +50,7 @@ BEGIN
     '    v_any pg_catalog.bool;',
     '    v_kind pg_catalog.text;',
     '    v_text pg_catalog.text;',
+    '    v_printed pg_catalog.text[];',
     'BEGIN',
     CASE WHEN t.reason_required THEN
     '    IF true THEN' ELSE
@@ -120,6 +123,10 @@ BEGIN
     '        v_kind := COALESCE(v_kind, ' || CASE WHEN t.row_level
         THEN 'CASE WHEN TG_OP OPERATOR(pg_catalog.=) ''UPDATE'' THEN ''rekeyed'' ELSE pg_catalog.lower(TG_OP) END'
         ELSE 'pg_catalog.lower(TG_OP)' END || ');',
+    CASE WHEN t.guarded THEN
+    '        IF v_changed THEN' || E'\n'
+    '            v_printed := custody.audit_print_as();' || E'\n'
+    '        END IF;' ELSE '' END,
     '        FOREACH v_text IN ARRAY custody.audit_statements(' || tracked || ', v_kind, COALESCE(v_overtaken, false), true) LOOP',
     '            IF TG_OP OPERATOR(pg_catalog.=) ''TRUNCATE'' THEN',
     '                v_text := pg_catalog.replace(v_text, '' FROM ONLY %s o'', '' FROM ONLY '' OPERATOR(pg_catalog.||) custody.audit_relation(TG_RELID) OPERATOR(pg_catalog.||) '' o'');',
@@ -127,6 +134,11 @@ BEGIN
     '            EXECUTE v_text USING v_statement, pg_catalog.txid_current(), v_at, v_user, v_client, v_context, v_reserved'
         || CASE WHEN t.row_level THEN ', OLD, NEW' ELSE '' END || ';',
     '        END LOOP;',
+    CASE WHEN t.guarded THEN
+    '        IF v_printed IS NOT NULL THEN' || E'\n'
+    '            PERFORM custody.audit_print_as(v_printed);' || E'\n'
+    '            v_printed := NULL;' || E'\n'
+    '        END IF;' ELSE '' END,
     '    END IF;',
     -- Keys changed: what was written for rows without their other is taken back, and written anew
     -- as pairs.
@@ -138,6 +150,11 @@ BEGIN
     ' AND h.at OPERATOR(pg_catalog.=) v_at AND h.op OPERATOR(pg_catalog.=) ''U'';', t.history_name),
     '    v_kind := ''rekeyed'';',
     '    v_changed := true;',
+    CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.oid = t.table_oid::oid AND c.relkind = 'p') THEN format(
+    '    EXECUTE custody.audit_misread(%s) INTO v_any;' || E'\n'
+    '    IF v_any AND TG_RELID OPERATOR(pg_catalog.=) %s::pg_catalog.oid THEN' || E'\n'
+    '        v_kind := ''misread'';' || E'\n'
+    '    END IF;', tracked, t.table_oid) ELSE '' END,
     '    END LOOP;',
     '    RETURN NULL;',
     'END');

@@ -10,6 +10,9 @@ SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO, YMD'
 SET intervalstyle = 'postgres'
 SET timezone = 'UTC'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+SET lc_monetary = 'C'
 AS $function$
 DECLARE
     statements text[] := custody.audit_statements(tracked, 'baseline', false, true);
@@ -68,7 +71,9 @@ RETURN (
 
 -- From here on a row without its image gets the old one with its first change, and a baseline run
 -- brings the others. With `again` every row has to have a new image: changes were made that no
--- trigger saw. Else only those that have no version at all. The functions are made anew by the caller.
+-- trigger saw. Else only those that have no version at all. A row that still has none was there
+-- since the first of the baselines that this one goes on with. The functions are made anew by the
+-- caller.
 CREATE FUNCTION custody.audit_baseline_begin(tracked bigint, again boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -76,11 +81,14 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     place bigint := nextval('custody.audit_seq');
+    now_at timestamptz := clock_timestamp();
 BEGIN
     UPDATE custody.auditing_trackedtable
        SET baseline_since = CASE WHEN again THEN place
                                  WHEN baseline_seq IS NULL THEN 0 ELSE baseline_since END,
-           baseline_seq = place, baseline_at = clock_timestamp()
+           baseline_first_seq = CASE WHEN baseline_seq IS NULL THEN place ELSE COALESCE(baseline_first_seq, baseline_seq) END,
+           baseline_first_at = CASE WHEN baseline_seq IS NULL THEN now_at ELSE COALESCE(baseline_first_at, baseline_at) END,
+           baseline_seq = place, baseline_at = now_at
      WHERE id = tracked;
 END
 $function$;
@@ -131,7 +139,8 @@ BEGIN
     UPDATE custody.auditing_trackedcolumn k SET dropped_at = clock_timestamp()
      WHERE k.tracked_id = tracked AND k.dropped_at IS NULL
        AND NOT EXISTS (SELECT FROM custody.audit_columns(tracked) c WHERE c.attnum = k.attnum);
-    IF rewritten THEN
+    -- What an image of the time before would not have any more, an older version has.
+    IF rewritten OR t.baseline_seq IS NOT NULL AND told ? 'dropped' THEN
         PERFORM custody.audit_baseline_begin(tracked, true);
     END IF;
     INSERT INTO custody.auditing_auditevent (kind, tracked_id, at, seq, actor, reason, certificate, detail)
@@ -308,8 +317,8 @@ BEGIN
               'audit_history_type', 'audit_insert', 'audit_key_holds', 'audit_layout',
               'audit_partition_name', 'audit_print', 'audit_record_id',
               'audit_relation', 'audit_reserve', 'audit_reserved', 'audit_row_statement',
-              'audit_same_key', 'audit_statements', 'audit_as_text', 'audit_triggers_make',
-              'audit_triggers_missing', 'audit_type_name', 'audit_unpaired', 'capture_make')
+              'audit_same_key', 'audit_statements', 'audit_print_as', 'audit_triggers_make',
+              'audit_triggers_missing', 'audit_type_name', 'audit_misread', 'audit_unpaired', 'capture_make')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
     END LOOP;
