@@ -28,6 +28,7 @@ def counts_at(moment: datetime, *, using: str, alias: str = "h") -> sql.Composab
     pending = open_at(moment, using=using)
     if not pending:
         return before
-    return sql.SQL("{} AND {} <> ALL ({})").format(
-        before, sql.Identifier(alias, "xid"), sql.Literal(pending)
+    # An image of the baseline was true before the change that wrote it down.
+    return sql.SQL("{} AND ({} <> ALL ({}) OR {} = 'B')").format(
+        before, sql.Identifier(alias, "xid"), sql.Literal(pending), sql.Identifier(alias, "op")
     )

@@ -184,8 +184,25 @@ def shape_of(tracked: TrackedTable) -> Shape:
         for attnum, now in live.items()
         if attnum not in known
     ]
-    layouts = {each.pk: tuple(each.attnums) for each in tracked.layouts.all()}
-    return Shape(tracked, tuple(columns), layouts)
+    layouts = list(tracked.layouts.all())
+    # Added and dropped again between two looks: versions of that time have their values in `rest`.
+    passed = {a: name for each in layouts for a, name in zip(each.attnums, each.names, strict=True)}
+    columns += [
+        ImageColumn(
+            attnum=attnum,
+            name=name,
+            type="text",
+            handling=Handling.CAPTURED,
+            key_position=None,
+            generated="",
+            kept=(),
+            live=None,
+        )
+        for attnum, name in passed.items()
+        if attnum not in known and attnum not in live
+    ]
+    columns.sort(key=lambda each: each.attnum)
+    return Shape(tracked, tuple(columns), {each.pk: tuple(each.attnums) for each in layouts})
 
 
 def _live(row: Row) -> Live:

@@ -84,7 +84,7 @@ SELECT h.* FROM (
   SELECT DISTINCT ON ({keys}) h.*
     FROM {history} AS h
    WHERE $2 IS NULL AND h.at <= $1
-     AND h.xid <> ALL (ARRAY(SELECT custody.audit_open_at($1)))
+     AND (h.xid <> ALL (ARRAY(SELECT custody.audit_open_at($1))) OR h.op = 'B')
    ORDER BY {newest}, h.seq DESC
 ) AS h WHERE h.op IN ('I', 'U', 'B', 'C')
 UNION ALL
@@ -92,7 +92,7 @@ SELECT h.* FROM (
   SELECT h.*
     FROM {history} AS h
    WHERE $2 IS NOT NULL AND {key_is} AND h.at <= $1
-     AND h.xid <> ALL (ARRAY(SELECT custody.audit_open_at($1)))
+     AND (h.xid <> ALL (ARRAY(SELECT custody.audit_open_at($1))) OR h.op = 'B')
    ORDER BY h.seq DESC LIMIT 1
 ) AS h WHERE h.op IN ('I', 'U', 'B', 'C')
 """

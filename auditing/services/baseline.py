@@ -4,6 +4,8 @@ Invariants:
 - A batch and the cursor that moves past it commit together; a row that has its image gets no other.
 - An image has the number that was taken when the triggers stood: it comes before every change.
 - No row is locked: a row that is changed meanwhile got its old image from that change.
+- Whoever wrote before the number was taken has ended before the first image: else that would be of
+  the row before his change, and come after it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,13 @@ from operations.services.runs import run_create
 
 AUDIT_BASELINE = "audit_baseline"
 _PAGES = (64, 1, 4_096)
+# Who has written versions holds this lock until the end of the transaction.
+_WRITERS = """
+SELECT DISTINCT l.virtualtransaction FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'RowExclusiveLock'
+  AND l.relation = %s::pg_catalog.regclass AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+"""
 _WALK = Walk("ctid", (), "every row once")
 
 
@@ -48,6 +57,7 @@ class AuditBaseline(RunKind):
         self.size = BatchSize(int(run.cursor.get("size", first)), least, most)
         self.seconds = 0.0
         self.health: Health | None = None
+        self.writers: set[str] = set(run.cursor.get("writers") or ())
 
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
@@ -69,12 +79,24 @@ class AuditBaseline(RunKind):
             self.health = Health([tracked.table, tracked.history], using=self.using)
 
     def throttle(self) -> Throttle | None:
+        if self.writers and self.writers & self._writers():
+            return Throttle(
+                0.2, "a transaction that wrote before it began has not ended", again=True
+            )
+        self.writers = set()
         return self.health.throttle(self.seconds) if self.health else None
 
     def step(self, run: Run) -> Step:
         began = time.monotonic()
         tracked = TrackedTable.objects.get(pk=self.parameters["tracked"])
-        cursor = {"leaf": 0, "after": None, "node": None, "written": 0, **run.cursor}
+        cursor = {
+            "writers": None,
+            "leaf": 0,
+            "after": None,
+            "node": None,
+            "written": 0,
+            **run.cursor,
+        }
         if tracked.untracked_at is not None or tracked.baseline_seq != self.parameters["seq"]:
             # Ended, or begun anew for changed columns: that baseline has a run of its own.
             return Step({**cursor, "superseded": True}, 0, finished=True)
@@ -82,6 +104,9 @@ class AuditBaseline(RunKind):
             table = read_table(_current_name(tracked), using=self.using)
         except NoSuchTable:
             return Step({**cursor, "superseded": True}, 0, finished=True)
+        if cursor["writers"] is None or self.writers:
+            self.writers = self._writers() if cursor["writers"] is None else self.writers
+            return Step({**cursor, "writers": sorted(self.writers)}, 0, finished=False)
         leaves = table.leaves or (table.name,)
         if cursor["leaf"] >= len(leaves):
             return Step(cursor, 0, finished=True)
@@ -112,11 +137,17 @@ class AuditBaseline(RunKind):
         self.seconds = time.monotonic() - began
         return Step(cursor, written, finished=cursor["leaf"] >= len(leaves))
 
+    def _writers(self) -> set[str]:
+        tracked = TrackedTable.objects.get(pk=self.parameters["tracked"])
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(_WRITERS, [str(tracked.history)])
+            return {name for (name,) in cursor.fetchall()}
+
     def _node(self, leaf: TableName) -> int:
         with connections[self.using].cursor() as cursor:
             cursor.execute(
                 "SELECT pg_catalog.pg_relation_filenode(%s::pg_catalog.regclass)",
-                [leaf.sql.as_string(cursor.connection)],
+                [str(leaf)],
             )
             return int(cursor.fetchone()[0])
 
@@ -125,7 +156,7 @@ class AuditBaseline(RunKind):
             predicate = window_predicate(window, table, alias="o").as_string(cursor.connection)
             cursor.execute(
                 "SELECT custody.audit_baseline(%s, %s::pg_catalog.regclass, %s)",
-                [tracked.pk, leaf.sql.as_string(cursor.connection), predicate],
+                [tracked.pk, str(leaf), predicate],
             )
             return int(cursor.fetchone()[0])
 

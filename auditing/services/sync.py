@@ -148,7 +148,7 @@ def _index_key(tracked: TrackedTable) -> None:
     Partition by partition, CONCURRENTLY. Interrupted, the next adjustment goes on.
     """
     with connections[tracked.database].cursor() as cursor:
-        history = tracked.history.sql.as_string(cursor.connection)
+        history = str(tracked.history)
         cursor.execute(_UNINDEXED, {"tracked": tracked.pk, "history": history})
         if not cursor.fetchone()[0]:
             return
