@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.db.utils import InterfaceError, OperationalError
 
 from config.embedded import EmbeddedPostgres
 from operations.models import Run
+from tests.own_server import kill_server, own_server
 
-from .crash import Nursery, process_facts, wait_until
+from .crash import Nursery, wait_until
 from .purging import assert_whole, live, make_events, make_policy
 
 pytestmark = pytest.mark.superuser
@@ -30,24 +26,8 @@ DUE = 12_000
 @pytest.fixture
 def server(transactional_db: None) -> Iterator[EmbeddedPostgres]:
     """A server of this test's own, to which Django's connection goes meanwhile."""
-    folder = Path(tempfile.mkdtemp(prefix="custody-test-"))
-    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
-    made = EmbeddedPostgres(folder / "postgres", version=version, sync=False)
-    made.hold()
-    place = made.conninfo()
-    usual = dict(connection.settings_dict)
-    connection.close()
-    connection.settings_dict.update(
-        HOST=place["host"], PORT=place["port"], USER=place["user"], NAME=place["dbname"]
-    )
-    try:
-        call_command("migrate", verbosity=0)
+    with own_server() as made:
         yield made
-    finally:
-        connection.close()
-        connection.settings_dict.update(usual)
-        made.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -55,27 +35,6 @@ def workers(server: EmbeddedPostgres, tmp_path: Path) -> Iterator[Nursery]:
     made = Nursery(tmp_path, server.url)
     yield made
     made.close()
-
-
-def kill_server(server: EmbeddedPostgres) -> None:
-    """SIGKILL for the postmaster and every process of it, at once."""
-    postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
-    os.kill(postmaster, signal.SIGSTOP)  # So that it makes no new ones meanwhile.
-    children = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and parent_of(entry.name) == postmaster
-    ]
-    for pid in [postmaster, *children]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    connection.close()
-
-
-def parent_of(pid: str) -> int | None:
-    with suppress(OSError):
-        return int(process_facts(pid)[1])
-    return None
 
 
 def done() -> int:

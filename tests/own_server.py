@@ -1,0 +1,61 @@
+"""A database server of one test's own, to be killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+
+from config.embedded import EmbeddedPostgres
+
+
+@contextmanager
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A server to which Django's connections go meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="custody-test-"))
+    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    made = EmbeddedPostgres(folder / "postgres", version=version, sync=False)
+    made.hold()
+    place = made.conninfo()
+    usual = dict(connection.settings_dict)
+    connection.close()
+    connection.settings_dict.update(
+        HOST=place["host"], PORT=place["port"], USER=place["user"], NAME=place["dbname"]
+    )
+    try:
+        call_command("migrate", verbosity=0)
+        yield made
+    finally:
+        connection.close()
+        connection.settings_dict.update(usual)
+        made.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_server(server: EmbeddedPostgres) -> None:
+    """SIGKILL for the postmaster and every process of it, at once."""
+    postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)  # So that it makes no new ones meanwhile.
+    children = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _parent_of(entry.name) == postmaster
+    ]
+    for pid in [postmaster, *children]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    connection.close()
+
+
+def _parent_of(pid: str) -> int | None:
+    with suppress(OSError):
+        facts = (Path("/proc") / pid / "stat").read_text().rpartition(")")[2].split()
+        return int(facts[1])
+    return None
