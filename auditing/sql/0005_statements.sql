@@ -232,7 +232,8 @@ BEGIN
                -- So that only the partitions since then are looked into.
                CASE WHEN t.baseline_since = t.baseline_seq THEN format(
                     ' AND h.at OPERATOR(pg_catalog.>=) %L::pg_catalog.timestamptz', t.baseline_at) ELSE '' END,
-               v[3]) END);
+               -- The rows of a baseline are seen a moment later than its time is taken.
+               CASE WHEN kind = 'baseline' THEN format('(%s OPERATOR(pg_catalog.+) ''1 hour''::pg_catalog.interval)', v[3]) ELSE v[3] END) END);
     END IF;
     IF kind = 'baseline' THEN
         RETURN made;
