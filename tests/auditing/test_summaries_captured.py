@@ -170,10 +170,17 @@ def test_the_command_tells_how_many(
     assert '"statements": 1' in capsys.readouterr().out
 
 
-def test_a_million_rows_that_are_known_are_not_read_again(execute: Execute, person: User) -> None:
+def test_rows_that_are_known_are_not_read_again(execute: Execute, person: User) -> None:
     """Also while nobody has analysed them: by the index over ranges of pages."""
     execute("CREATE TABLE app.orders (id int PRIMARY KEY, total int)")
     tracked = table_track("app.orders", actor=person, reason="the law")
+    leaves = execute(
+        "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE isleaf",
+        [str(tracked.history)],
+    )
+    for (leaf,) in leaves:
+        # Its ANALYZE would be counted among what we read.
+        execute(f"ALTER TABLE {leaf} SET (autovacuum_enabled = off)")
     execute("INSERT INTO app.orders SELECT n, n FROM generate_series(1, 100000) n")
     assert statement_summarise() == 1
 
