@@ -85,7 +85,8 @@ BEGIN
         RETURN format('custody.audit_distinct(o.%1$s%2$s, n.%1$s%2$s)', quoted,
                       CASE WHEN base = source THEN '' ELSE '::' || custody.audit_type_name(base) END);
     ELSIF kind = 'e' THEN
-        RETURN format('((o.%1$s OPERATOR(pg_catalog.=) n.%1$s) IS NOT TRUE AND NOT (o.%1$s IS NULL AND n.%1$s IS NULL))', quoted);
+        RETURN format('((o.%1$s%2$s OPERATOR(pg_catalog.=) n.%1$s%2$s) IS NOT TRUE AND NOT (o.%1$s IS NULL AND n.%1$s IS NULL))',
+                      quoted, CASE WHEN base = source THEN '' ELSE '::' || custody.audit_type_name(base) END);
     END IF;
     RETURN format('pg_catalog.record_image_ne(ROW(o.%1$s), ROW(n.%1$s))', quoted);
 END
@@ -127,6 +128,20 @@ BEGIN
     RETURN COALESCE(operator, 'OPERATOR(pg_catalog.=)');
 END
 $function$;
+
+-- That a column of the key is the same in the rows of two aliases. A domain's values are cast to what
+-- it is made of: the operators of enums, arrays and ranges do not take a domain over one.
+CREATE FUNCTION custody.audit_same(one text, other text, name text, type oid)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN (
+    SELECT format('%1$s.%3$I%4$s %5$s %2$s.%3$I%4$s', one, other, name,
+                  CASE WHEN t.typtype = 'd'
+                       THEN '::' || custody.audit_type_name(custody.audit_base_type(t.oid)) ELSE '' END,
+                  custody.audit_equality(t.oid))
+    FROM pg_type t WHERE t.oid = audit_same.type
+);
 
 -- The present columns of a tracked table and what the capture does with each. `place` counts from 0
 -- over the columns whose changes are told: it is the place in a layout.

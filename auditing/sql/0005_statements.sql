@@ -172,7 +172,7 @@ BEGIN
                       ' OR ' ORDER BY c.key_position NULLS FIRST, c.attnum),
            string_agg(custody.audit_differs(quote_ident(c.name), c.type, c."collation"),
                       ' OR ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL),
-           string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)),
+           string_agg(custody.audit_same('o', 'n', c.name, c.type),
                       ' AND ' ORDER BY c.key_position) FILTER (WHERE c.key_position IS NOT NULL),
            string_agg(format('o.%1$I IS NULL OR n.%1$I IS NULL', c.name), '')
                       FILTER (WHERE c.key_position = 1)
@@ -190,8 +190,8 @@ BEGIN
                      'ON o."custody:place" OPERATOR(pg_catalog.=) n."custody:place"', old_rows, new_rows);
     seq_o := seq_n;
     IF overtaken THEN
-        SELECT string_agg(format('l.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND '),
-               string_agg(format('l.%1$I %2$s o.%1$I', c.name, custody.audit_equality(c.type)), ' AND ')
+        SELECT string_agg(custody.audit_same('l', 'n', c.name, c.type), ' AND '),
+               string_agg(custody.audit_same('l', 'o', c.name, c.type), ' AND ')
           INTO live_key_n, live_key_o
           FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
         SELECT format('pg_catalog.record_image_eq(ROW(%s), ROW(%s))', string_agg(format('l.%I', c.name), ', ' ORDER BY c.attnum),
@@ -307,8 +307,8 @@ BEGIN ATOMIC
     SELECT format('SELECT EXISTS (SELECT FROM custody_old o JOIN %s l ON %s'
                   ' WHERE NOT EXISTS (SELECT FROM custody_new n WHERE %s))',
                   custody.audit_relation((SELECT t.table_oid::oid FROM custody.auditing_trackedtable t WHERE t.id = tracked)),
-                  string_agg(format('o.%1$I %2$s l.%1$I', c.name, custody.audit_equality(c.type)), ' AND '),
-                  string_agg(format('o.%1$I %2$s n.%1$I', c.name, custody.audit_equality(c.type)), ' AND '))
+                  string_agg(custody.audit_same('o', 'l', c.name, c.type), ' AND '),
+                  string_agg(custody.audit_same('o', 'n', c.name, c.type), ' AND '))
     FROM custody.audit_columns(tracked) c WHERE c.key_position IS NOT NULL;
 END;
 

@@ -312,7 +312,7 @@ BEGIN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace
           AND p.proname IN ('audit_baseline', 'audit_baseline_begin', 'audit_columns', 'audit_columns_changed', 'audit_ddl',
-              'audit_differs', 'audit_equality', 'audit_fingerprint',
+              'audit_differs', 'audit_equality', 'audit_same', 'audit_fingerprint',
               'audit_function_name', 'audit_history_columns_add', 'audit_history_make',
               'audit_history_type', 'audit_insert', 'audit_key_holds', 'audit_layout',
               'audit_partition_name', 'audit_print', 'audit_record_id',

@@ -269,3 +269,32 @@ def test_nothing_and_not_a_number_differ_from_values_and_not_from_themselves(
         ("0111", None, None, None),
         ("0100", "Infinity", None, None),
     ]
+
+
+def test_domains_over_enums_arrays_and_ranges_may_be_values_and_keys(
+    governed: str, execute: Execute, person: User
+) -> None:
+    execute("CREATE TYPE app.mood AS ENUM ('sad', 'glad')")
+    execute("CREATE DOMAIN app.feeling AS app.mood")
+    execute("CREATE DOMAIN app.spans AS int4range")
+    execute("CREATE DOMAIN app.many AS int[]")
+    execute(
+        "CREATE TABLE app.things (k app.feeling, r app.spans, a app.many, v app.feeling, "
+        "PRIMARY KEY (k, r, a))"
+    )
+    table_track("app.things", actor=person, reason="test")
+    execute("INSERT INTO app.things VALUES ('sad', '[1,3)', '{1}', 'sad')")
+    execute("INSERT INTO app.things VALUES ('glad', '[1,3)', '{1}', NULL)")
+    execute("UPDATE app.things SET v = 'glad' WHERE v IS NOT NULL")
+    execute("UPDATE app.things SET a = '{2}' WHERE v IS NULL")
+    execute("DELETE FROM app.things")
+    found = kept(execute, '"1_k", "2_r"::text, "3_a"::text, "4_v"')
+    assert found[2:5] == [
+        ("U", "sad", "[1,3)", "{1}", "glad"),
+        ("R", "glad", "[1,3)", "{1}", None),
+        ("U", "glad", "[1,3)", "{2}", None),
+    ]
+    assert sorted(found[5:]) == [
+        ("D", "glad", "[1,3)", "{2}", None),
+        ("D", "sad", "[1,3)", "{1}", "glad"),
+    ]
