@@ -13,8 +13,10 @@ from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker, Settings
 
-from . import environment, order, resetting
+from . import effort, environment, order, resetting
 from .s3_server import S3Server
+
+effort.repeatable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,14 +1,24 @@
 """How long the random tests look for a counterexample: CUSTODY_TEST_EFFORT times as long as usual.
 
-Their examples are others each time, so what one run does not try, another does.
+Without it their examples are the same each time, so that a change is judged by the same tests before
+and after; with it they are others each time, so what one run does not try, another does.
 """
 
 from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
+_GIVEN = "CUSTODY_TEST_EFFORT" in os.environ
 _EFFORT = float(os.environ.get("CUSTODY_TEST_EFFORT", "1"))
 
 
 def examples(usual: int) -> int:
     return max(1, round(usual * _EFFORT))
+
+
+def repeatable() -> None:
+    """Fixes the examples of every random test, unless somebody asked for others."""
+    settings.register_profile("custody", derandomize=not _GIVEN)
+    settings.load_profile("custody")
