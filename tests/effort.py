@@ -1,7 +1,7 @@
 """How long the random tests look for a counterexample: CUSTODY_TEST_EFFORT times as long as usual.
 
-Without it their examples are the same each time, so that a change is judged by the same tests before
-and after; with it they are others each time, so what one run does not try, another does.
+Without it their examples are the same each time, so that a change is judged by the same tests
+before and after; with it they are others each time, so what one run does not try, another does.
 """
 
 from __future__ import annotations
