@@ -35,7 +35,7 @@ def receive(broker: EmbeddedBroker, count: int) -> list[str]:
         queue = connection.SimpleQueue("work")
         found = []
         for _ in range(count):
-            message = queue.get(timeout=5)
+            message = queue.get(timeout=30)
             message.ack()
             found.append(message.payload)
         queue.close()
