@@ -242,7 +242,7 @@ BEGIN
         'db_user text NOT NULL, client inet, context bigint, rest jsonb%s) PARTITION BY RANGE (at)',
         t.history_name, columns);
     EXECUTE format('CREATE INDEX ON history.%I (%sseq)', t.history_name, keys);
-    EXECUTE format('CREATE INDEX ON history.%I USING brin (seq, xid, statement, at) WITH (pages_per_range = 32, autosummarize = on)',
+    EXECUTE format('CREATE INDEX ON history.%I USING brin (seq, xid, statement, at) WITH (pages_per_range = 32)',
                    t.history_name);
     FOR ahead IN 0..24 LOOP
         EXECUTE format('CREATE TABLE history.%I PARTITION OF history.%I FOR VALUES FROM (%s) TO (%s)',

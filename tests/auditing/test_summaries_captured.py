@@ -201,5 +201,4 @@ def test_rows_that_are_known_are_not_read_again(execute: Execute, person: User) 
         before = read()
         assert statement_summarise() == 0
         reads.append(read() - before)
-    # The index over ranges of pages is kept up now and then: that pass reads the new ones once.
     assert min(reads) < pages / 10
