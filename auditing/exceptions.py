@@ -35,3 +35,11 @@ class TableBusy(CustodyError):
 
 class NoSuchChange(UsageError):
     """The audit log has no such statement or transaction."""
+
+
+class AnchorUnusable(CustodyError):
+    """The anchors outside the database cannot be read or written."""
+
+
+class Rewound(Refused):
+    """The database stands behind its last anchor: nothing is sealed on top of it."""

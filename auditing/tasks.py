@@ -5,13 +5,14 @@ from __future__ import annotations
 from celery import shared_task
 from celery.utils.log import get_task_logger
 
+from auditing.services import audit_seal as seals
 from auditing.services import audit_watch as watch
 from auditing.services import own_tables as own
 from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
 from operations.services.actors import system_user
 
-__all__ = ["audit_watch", "partition_ahead", "statement_summarise"]
+__all__ = ["audit_seal", "audit_watch", "partition_ahead", "statement_summarise"]
 
 log = get_task_logger(__name__)
 
@@ -20,6 +21,12 @@ log = get_task_logger(__name__)
 def statement_summarise() -> None:
     """Every few seconds: the lines of the audit log for what was changed since."""
     summaries.statement_summarise()
+
+
+@shared_task(name=seals.AUDIT_SEAL)
+def audit_seal() -> None:
+    """Every half minute: what was changed since is sealed. What keeps it from that is an alert."""
+    seals.audit_seal_beat()
 
 
 @shared_task(name=partitions.PARTITION_AHEAD)

@@ -48,6 +48,7 @@ def own_settings(settings: Settings, tmp_path: Path) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CUSTODY_STORAGE = tmp_path / "storage"
     settings.CUSTODY_KEYS = tmp_path / "keys"
+    settings.CUSTODY_ANCHORS = tmp_path / "anchors"
 
 
 @pytest.fixture(scope="session")

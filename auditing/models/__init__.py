@@ -7,6 +7,13 @@ from auditing.models.change import (
     SummaryPosition,
     VersionNote,
 )
+from auditing.models.seal import (
+    RedactedValue,
+    Removal,
+    SealBlock,
+    SealPosition,
+    SealSection,
+)
 from auditing.models.tracked import Handling, HistoryColumn, Layout, TrackedColumn, TrackedTable
 
 __all__ = [
@@ -18,6 +25,11 @@ __all__ = [
     "HistoryColumn",
     "Layout",
     "Operation",
+    "RedactedValue",
+    "Removal",
+    "SealBlock",
+    "SealPosition",
+    "SealSection",
     "SummaryPosition",
     "TrackedColumn",
     "TrackedTable",

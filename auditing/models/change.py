@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Func, Value
 from django.utils import timezone
 
+from auditing.models.numbering import CurrentTransaction
 from auditing.models.tracked import TrackedTable
 
 
@@ -119,6 +120,7 @@ class AuditEvent(models.Model):
         DDL = "ddl", "Columns changed"
         PURGE = "purge", "Purge"
         RETIRE = "retire", "History retired"
+        REDACT = "redact", "Values redacted"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     tracked = models.ForeignKey(TrackedTable, on_delete=models.PROTECT, related_name="events")
@@ -130,10 +132,14 @@ class AuditEvent(models.Model):
     certificate = models.TextField(blank=True, help_text="Its number.")
     rows = models.BigIntegerField(null=True, blank=True)
     detail = models.JSONField(default=dict)
+    xid = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
 
     class Meta:
         ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["tracked", "-id"], name="event_tracked")]
+        indexes: ClassVar = [
+            models.Index(fields=["tracked", "-id"], name="event_tracked"),
+            models.Index(fields=["xid"], name="event_xid"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.tracked}"

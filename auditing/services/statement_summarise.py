@@ -38,7 +38,7 @@ _BEGIN = """
 INSERT INTO custody.auditing_summaryposition
     AS p (id, snapshot, at, open_since, target, target_at, numbered, target_numbered, above, upto,
           reached)
-SELECT 1, '', now(), '{}', pg_current_snapshot()::text, now(), 0, q.last_value, 0, %(size)s, 0
+SELECT 1, '', now(), '{}', custody.audit_snapshot()::text, now(), 0, q.last_value, 0, %(size)s, 0
 FROM custody.audit_statement_seq AS q
 ON CONFLICT (id) DO UPDATE SET target = excluded.target, target_at = excluded.target_at,
     target_numbered = excluded.target_numbered, above = p.numbered,

@@ -75,6 +75,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60.0},
     },
+    "audit-seal": {
+        "task": "auditing.audit_seal",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
     "statement-summarise": {
         "task": "auditing.statement_summarise",
         "schedule": 10.0,

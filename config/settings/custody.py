@@ -17,6 +17,8 @@ if CUSTODY_OBJECT_LOCK not in ("off", "governance", "compliance"):
 CUSTODY_ARCHIVE_RECIPIENTS: list[str] = env.list("CUSTODY_ARCHIVE_RECIPIENTS", default=[])
 CUSTODY_ARCHIVE_IDENTITY: str = env.str("CUSTODY_ARCHIVE_IDENTITY", default="")
 CUSTODY_KEYS = Path(env.str("CUSTODY_KEYS", default=str(VAR / "keys"))).absolute()
+# Best on another machine's disk: nobody who has the database should be able to rewind it.
+CUSTODY_ANCHORS = Path(env.str("CUSTODY_ANCHORS", default=str(VAR / "anchors"))).absolute()
 CUSTODY_ALERT_EMAILS: list[str] = env.list("CUSTODY_ALERT_EMAILS", default=[])
 CUSTODY_ORGANISATION: str = env.str("CUSTODY_ORGANISATION", default="")
 # How long a worker that gives no sign of life keeps its run.

@@ -36,6 +36,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
             "DATABASE_URL": url,
             "CUSTODY_STORAGE": str(settings.CUSTODY_STORAGE),
             "CUSTODY_KEYS": str(settings.CUSTODY_KEYS),
+            "CUSTODY_ANCHORS": str(settings.CUSTODY_ANCHORS),
             "CUSTODY_ORGANISATION": settings.CUSTODY_ORGANISATION,
         },
         stdin=subprocess.PIPE,

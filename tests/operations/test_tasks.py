@@ -204,6 +204,7 @@ def test_every_job_of_the_schedule_is_a_task_and_goes_to_a_queue_that_workers_ta
         "operations.heartbeat_record",
         "operations.run_sweep",
         "operations.alert_send",
+        "auditing.audit_seal",
         "auditing.statement_summarise",
         "auditing.audit_watch",
         "auditing.partition_ahead",

@@ -64,6 +64,7 @@ class Workshop:
                     "CUSTODY_VAR": str(self.folder),
                     "CUSTODY_STORAGE": str(settings.CUSTODY_STORAGE),
                     "CUSTODY_KEYS": str(settings.CUSTODY_KEYS),
+                    "CUSTODY_ANCHORS": str(settings.CUSTODY_ANCHORS),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
