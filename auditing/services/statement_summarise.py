@@ -12,8 +12,9 @@ Source: PostgreSQL's manual, 9.27.11 "Transaction ID and Snapshot Information Fu
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 
 from django.db import OperationalError, connections, transaction
 from psycopg import errors, sql
@@ -56,10 +57,19 @@ LIMIT %s
 # began later, and those that were open. They are written out, and not asked of
 # pg_visible_in_snapshot(), and apart from each other, and not with OR: so the index finds them also
 # in a partition without statistics.
-_NEW = (
-    sql.SQL("{xid} >= %(last_xmax)s AND {xid} < %(xmax)s AND {xid} <> ALL (%(open)s::bigint[])"),
-    sql.SQL("{xid} = ANY (%(last_open)s::bigint[]) AND {xid} <> ALL (%(open)s::bigint[])"),
+_LATER = sql.SQL(
+    "h.xid >= %(last_xmax)s AND h.xid < %(xmax)s AND h.xid <> ALL (%(open)s::bigint[])"
 )
+# Between two numbers, because an index over ranges of pages is not asked for = ANY alone: every
+# page would be read. Each pair by itself, because a transaction may have been open for hours.
+_ENDED = sql.SQL("h.xid BETWEEN e.first AND e.last AND h.xid = ANY (%(ended)s::bigint[])")
+_EACH_ENDED = sql.SQL("""
+SELECT f.*
+FROM unnest(%(ended_first)s::bigint[], %(ended_last)s::bigint[]) AS e (first, last)
+CROSS JOIN LATERAL ({found}) AS f
+""")
+NEAR = 100
+"""Transactions whose numbers are at most so far apart are looked for together."""
 # Of a key that changed there are two versions, R and U: it is one row of an UPDATE.
 _FOUND = sql.SQL("""
 SELECT {tracked}::bigint AS tracked_id, h.statement, h.layout, h.xid,
@@ -228,6 +238,8 @@ def _window(cursor: Any, position: SummaryPosition) -> dict[str, Any]:
     )
     names = ("xmax", "open", "last_xmax", "last_open", "since", "until")
     window = dict(zip(names, cursor.fetchone(), strict=True))
+    window["ended"] = sorted(set(window["last_open"]) - set(window["open"]))
+    window["ended_first"], window["ended_last"] = _stretches(window["ended"])
     # Whoever was open the last time may have a lower number than any that is new.
     window["above"] = position.above if position.above > position.numbered else -1
     more = position.upto < position.target_numbered
@@ -240,15 +252,7 @@ def _statements(
 ) -> tuple[int, tuple[str, ...]]:
     if not histories:
         return 0, ()
-    found = [
-        _FOUND.format(
-            tracked=sql.Literal(tracked),
-            history=Identifier("history", name),
-            new=new,
-        )
-        for tracked, name in histories
-        for new in _new("h.xid", window)
-    ]
+    found = [each for tracked, name in histories for each in _found(tracked, name, window)]
     cursor.execute("SELECT pg_catalog.current_setting('track_commit_timestamp')")
     [kept] = cursor.fetchone()
     statement = _STATEMENTS.format(found=_UNION.join(found), committed=_COMMITTED[kept])
@@ -257,6 +261,21 @@ def _statements(
     return sum(made.values()), tuple(name for tracked, name in histories if tracked in made)
 
 
-def _new(xid: LiteralString, window: dict[str, Any]) -> list[sql.Composed]:
-    conditions = _NEW if window["last_open"] else _NEW[:1]
-    return [condition.format(xid=sql.SQL(xid)) for condition in conditions]
+def _found(tracked: int, name: str, window: dict[str, Any]) -> Iterator[sql.Composed]:
+    terms = {"tracked": sql.Literal(tracked), "history": Identifier("history", name)}
+    yield _FOUND.format(new=_LATER, **terms)
+    if window["ended"]:
+        yield _EACH_ENDED.format(found=_FOUND.format(new=_ENDED, **terms))
+
+
+def _stretches(numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The first and the last of each series of numbers that are near each other."""
+    first: list[int] = []
+    last: list[int] = []
+    for number in numbers:
+        if last and number - last[-1] <= NEAR:
+            last[-1] = number
+        else:
+            first.append(number)
+            last.append(number)
+    return first, last

@@ -36,6 +36,8 @@ Connect = Callable[[], psycopg.Connection[Any]]
 
 @pytest.fixture(autouse=True)
 def clean(transactional_db: None) -> Iterator[None]:
+    # Goes past the numbers that the tests before have used.
+    statement_summarise()
     yield
     forget()
 

@@ -23,6 +23,8 @@ Connect = Callable[[], psycopg.Connection[Any]]
 
 @pytest.fixture(autouse=True)
 def clean(transactional_db: None) -> Iterator[None]:
+    # Goes past the numbers that the tests before have used.
+    statement_summarise()
     yield
     forget()
 
@@ -111,6 +113,27 @@ def test_a_version_older_than_many_passes_is_found_when_its_transaction_ends(
         assert SummaryPosition.objects.get().before_at == weeks
     assert statement_summarise() == 1
     assert early in [line[0] for line in lines()]
+
+
+def test_transactions_that_end_together_began_near_each_other_and_far_apart(
+    other_session: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEAR", 3)
+    orders, quick = made("orders"), other_session()
+    slow = [other_session() for _ in range(5)]
+    expected = []
+    for number, session in enumerate(slow):
+        session.execute("BEGIN")
+        expected.append(change(session, orders, "I", *range(number + 1)))
+        expected += [change(quick, orders, "I", 1) for _ in range(number * 2)]
+    assert statement_summarise() == 20
+    slow[2].execute("COMMIT")
+    assert statement_summarise() == 1
+    for session in slow:
+        session.execute("COMMIT")
+    assert statement_summarise() == 4
+    assert [line[0] for line in lines()] == expected
+    assert statement_summarise() == 0
 
 
 def test_what_was_rolled_back_has_no_line(other_session: Connect) -> None:
