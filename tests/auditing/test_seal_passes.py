@@ -1,4 +1,4 @@
-"""The sealer: everything that committed is in exactly one block, and blocks make one signed chain."""
+"""The sealer: what committed is in exactly one block, and the blocks make one signed chain."""
 
 from __future__ import annotations
 
@@ -92,18 +92,19 @@ def position() -> SealPosition:
 
 
 def test_a_transaction_open_for_long_delays_only_itself(
-    execute: Execute, orders: None, other_session: psycopg.Connection[Any]
+    execute: Execute, orders: None, other_session: Callable[[], psycopg.Connection[Any]]
 ) -> None:
-    other_session.autocommit = False
-    other_session.execute("INSERT INTO app.orders VALUES (1, 1)")
+    other = other_session()
+    other.autocommit = False
+    other.execute("INSERT INTO app.orders VALUES (1, 1)")
     execute("INSERT INTO app.orders VALUES (2, 2)")
     audit_seal()
     assert len(sealed("history.app__orders")) == 1
     execute("INSERT INTO app.orders VALUES (3, 3)")
     audit_seal()
     assert len(sealed("history.app__orders")) == 2
-    other_session.execute("INSERT INTO app.orders VALUES (4, 4)")
-    other_session.commit()
+    other.execute("INSERT INTO app.orders VALUES (4, 4)")
+    other.commit()
     audit_seal()
     assert sealed("history.app__orders") == numbers(execute, "history.app__orders")
 
