@@ -63,7 +63,7 @@ def anchors(chain: object) -> Iterator[SignedAnchor]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise AnchorUnusable(f"The anchors in {path} cannot be read: {error}.") from error
+        raise _unreadable(path, error) from error
 
 
 def anchors_stored(chain: object) -> Iterator[SignedAnchor]:
@@ -92,8 +92,15 @@ def anchor_last(chain: object) -> SignedAnchor | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise AnchorUnusable(f"The anchors in {path} cannot be read: {error}.") from error
+        raise _unreadable(path, error) from error
     return anchor_read(lines[-1], f"{path}, last line") if lines else None
+
+
+def _unreadable(path: Path, error: OSError) -> AnchorUnusable:
+    return AnchorUnusable(
+        f"The anchors in {path} cannot be read: {error.strerror or error}. Let the console's user "
+        "read them, or point CUSTODY_ANCHORS at the folder that they are in."
+    )
 
 
 def _tail(file: BinaryIO) -> list[bytes]:
