@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from auditing.services.audit_seal import audit_seal
 from config.demo.agreed import APPROVER, PROPOSER, policies_agree
 from operations.catalogue.read import table as read_table
 from operations.models import Certificate, Run
@@ -42,7 +43,7 @@ class Night:
 
 
 def night_work(*, actor: User, on_progress: Callable[[Run], None]) -> Night:
-    """Purges by every policy, then verifies what it wrote."""
+    """Purges by every policy, verifies what it wrote, and seals the audit log."""
     night = Night()
     policies_agree()
     for policy in policies_runnable():
@@ -52,7 +53,16 @@ def night_work(*, actor: User, on_progress: Callable[[Run], None]) -> Night:
         for policy in RetentionPolicy.objects.filter(keep_hours=None)
     ]
     _verify(night)
+    _seal(night)
     return night
+
+
+def _seal(night: Night) -> None:
+    sealed = audit_seal()
+    night.sentences.append(
+        f"The audit log is sealed up to now: {sealed.leaves:,} rows in {sealed.blocks:,} blocks, "
+        f"signed, and anchored in {settings.CUSTODY_ANCHORS}."
+    )
 
 
 def _purge(

@@ -25,6 +25,7 @@ _HERE: tuple[tuple[str, Check], ...] = (
     ("var", files.check_var),
     ("storage", files.check_storage),
     ("object lock", files.check_lock),
+    ("anchors", files.check_anchors),
     ("key files", files.check_key_files),
     ("archive keys", archive_keys.check_archive_keys),
 )

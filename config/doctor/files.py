@@ -56,6 +56,10 @@ def check_lock() -> list[Finding]:
     return fine("object lock", f"Archives with a term are locked until its end ({mode})")
 
 
+def check_anchors() -> list[Finding]:
+    return _writable("anchors", Path(settings.CUSTODY_ANCHORS), "CUSTODY_ANCHORS")
+
+
 def check_key_files() -> list[Finding]:
     found = [*_open_to_others(Path(settings.CUSTODY_KEYS), "*.pem")]
     found += _open_to_others(Path(settings.CUSTODY_VAR) / "secrets", "*")
