@@ -15,6 +15,7 @@ RFC 8032.
 
 from __future__ import annotations
 
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ AUDIT_SEAL = "auditing.audit_seal"
 LOCK = 0x6375_7374_0005
 """Of the advisory lock under which a step reads and moves the position."""
 ALERT = "audit-seal"
+SECONDS = 1.0
+"""After which a step ends: where rows are far between there is much to look at for few of them."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +155,12 @@ def _step(using: str) -> _Step:
 
 
 def _take(position: SealPosition, window: Between, using: str) -> list[Draft]:
-    """The next sections of the plan, MOST leaves of them or so."""
+    """The next sections of the plan, MOST leaves of them or so, or what is found in SECONDS."""
     drafts: list[Draft] = []
     room = MOST
     todo = list(position.todo)
-    while todo and room > 0:
+    began = time.monotonic()
+    while todo and room > 0 and time.monotonic() - began < SECONDS:
         made, rest = seal_sections(todo[0], window, room=room, using=using)
         drafts += made
         room -= sum(len(draft.leaves) for draft in made)

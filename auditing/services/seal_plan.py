@@ -2,7 +2,7 @@
 
 A plan is a list of pieces, JSON in the position, from which a step takes from the front:
 
-- {"form": "version", "tracked", "after", "upto", "since", "until"}: versions by their numbers,
+- {"form": "version", "tracked", "after", "upto", "since"}: versions by their numbers,
 - {"form": "image", "tracked", "after", "upto", "since"}: images of a baseline, by their statements,
 - {"form": "carried", "removal"}: what one step of a purge carried forward,
 - {"form": "row", "source", "after"}: rows of a table of ours, by their keys.
@@ -37,7 +37,7 @@ FROM custody.auditing_sealposition AS p
 CROSS JOIN LATERAL (SELECT NULLIF(p.snapshot, '')::pg_snapshot AS last) AS l
 """
 _VERSIONS = sql.SQL("""
-SELECT s.tracked_id, min(s.first_seq) - 1, max(s.last_seq), min(s.at)::text, max(s.at)::text
+SELECT s.tracked_id, min(s.first_seq) - 1, max(s.last_seq), min(s.at)::text
 FROM custody.auditing_changestatement AS s
 WHERE {new} AND s.operation <> 'P' AND s.first_seq IS NOT NULL
 GROUP BY s.tracked_id
@@ -109,9 +109,8 @@ def _versions(window: Between, using: str) -> list[Piece]:
                 "after": after,
                 "upto": upto,
                 "since": since,
-                "until": until,
             }
-            for tracked, after, upto, since, until in cursor.fetchall()
+            for tracked, after, upto, since in cursor.fetchall()
         ]
 
 

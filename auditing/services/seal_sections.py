@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.utils import timezone
 from psycopg import sql
 
 from auditing.models import Removal, SealSection, TrackedTable
@@ -14,7 +15,7 @@ from auditing.seals.headers import Form
 from auditing.seals.leaves import SALT, SECRET, leaf, prefixes, salts_of, tag, unescape
 from auditing.selectors.images import history_exists
 from auditing.selectors.sealed_rows import ROWS, VERSION_META, lines, record_text, version_names
-from auditing.services.seal_plan import Between, Piece
+from auditing.services.seal_plan import CLOCKS, Between, Piece
 from operations.catalogue.identifiers import Identifier
 
 MOST = 16_384
@@ -78,9 +79,9 @@ def seal_sections(
 
 def _of_piece(piece: Piece, number: str, upto: int, window: Between) -> sql.Composable:
     ops = sql.SQL("h.op = 'B'" if piece["form"] == "image" else "h.op NOT IN ('B', 'C')")
-    until = piece.get("until", "infinity")
     return sql.SQL(
         "h.{number} > {after} AND h.{number} <= {upto} AND {ops} AND {new}"
+        # By the times other partitions are left out before they are even opened.
         " AND h.at >= {since}::timestamptz AND h.at <= {until}::timestamptz"
     ).format(
         number=sql.Identifier(number),
@@ -89,7 +90,7 @@ def _of_piece(piece: Piece, number: str, upto: int, window: Between) -> sql.Comp
         ops=ops,
         new=window.new(Identifier("h", "xid")),
         since=sql.Literal(piece["since"]),
-        until=sql.Literal(until),
+        until=sql.Literal((timezone.now() + CLOCKS).isoformat()),
     )
 
 
@@ -139,15 +140,18 @@ def _rows(
 ) -> tuple[list[Draft], Piece | None]:
     source = next(each for each in ROWS if each.table == piece["source"])
     group = _Group()
-    for fields in lines(
+    # Apart from the order: or all rows since the beginning would be read in it. In the first pass
+    # they are.
+    table = sql.SQL("(SELECT * FROM {} AS h WHERE {} {})").format(
         Identifier("custody", source.table),
+        window.new(Identifier("h", "xid")),
+        sql.SQL("OFFSET 0" if window.last_xmax else ""),
+    )
+    for fields in lines(
+        table,
         control=[],
         fields=[*source.meta, *source.names],
-        where=sql.SQL("{new} AND h.{key} > {after}").format(
-            new=window.new(Identifier("h", "xid")),
-            key=sql.Identifier(source.key),
-            after=sql.Literal(piece["after"]),
-        ),
+        where=sql.SQL("h.{} > {}").format(sql.Identifier(source.key), sql.Literal(piece["after"])),
         tail=sql.SQL("ORDER BY h.{} LIMIT {}").format(
             sql.Identifier(source.key), sql.Literal(room)
         ),

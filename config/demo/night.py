@@ -60,8 +60,8 @@ def night_work(*, actor: User, on_progress: Callable[[Run], None]) -> Night:
 def _seal(night: Night) -> None:
     sealed = audit_seal()
     night.sentences.append(
-        f"The audit log is sealed up to now: {sealed.leaves:,} rows in {sealed.blocks:,} blocks, "
-        f"signed, and anchored in {settings.CUSTODY_ANCHORS}."
+        f"The audit log is sealed up to now: {sealed.leaves:,} rows "
+        f"since the last time, signed, and anchored in {settings.CUSTODY_ANCHORS}."
     )
 
 

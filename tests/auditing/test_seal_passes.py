@@ -109,6 +109,18 @@ def test_a_transaction_open_for_long_delays_only_itself(
     assert sealed("history.app__orders") == numbers(execute, "history.app__orders")
 
 
+def test_tables_captured_row_by_row_are_sealed_whole(execute: Execute, person: User) -> None:
+    execute("CREATE TABLE app.parent (id int PRIMARY KEY, name text)")
+    execute("CREATE TABLE app.child (extra int, PRIMARY KEY (id)) INHERITS (app.parent)")
+    table_track("app.parent", actor=person, reason="the law")
+    execute("INSERT INTO app.parent SELECT n, 'x' FROM generate_series(1, 500) n")
+    execute("UPDATE app.parent SET name = 'y'")
+    audit_seal()
+    found = numbers(execute, "history.app__parent")
+    assert found.total() == 1000
+    assert sealed("history.app__parent") == found
+
+
 def test_images_of_a_baseline_are_sealed_while_it_goes_on(execute: Execute, person: User) -> None:
     execute("CREATE TABLE app.people (id int PRIMARY KEY, name text)")
     execute("INSERT INTO app.people SELECT n, 'x' FROM generate_series(1, 30000) n")

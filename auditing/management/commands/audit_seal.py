@@ -48,7 +48,8 @@ class Command(CustodyCommand):
             "last_block": sealed.last,
         }
         text.append(
-            f"{sealed.leaves:,} rows were sealed in {sealed.blocks:,} blocks; "
+            f"{sealed.leaves:,} rows were sealed in {sealed.blocks:,} "
+            f"block{'' if sealed.blocks == 1 else 's'}; "
             f"the last is {sealed.last:,}."
             if sealed.blocks
             else f"Everything was sealed already; the last block is {sealed.last:,}."
