@@ -43,7 +43,7 @@ class RowSource:
     """A table of ours whose rows are sealed one by one."""
 
     table: str
-    """In the schema `custody`."""
+    """Or a view, in the schema `custody`."""
     key: str
     """Its number; rises."""
     meta: tuple[str, ...]
@@ -97,9 +97,10 @@ ROWS = (
         (),
     ),
     RowSource(
-        "auditing_redactedvalue",
+        # A view: salts of what stays beside a redacted entry of `rest` go with that entry.
+        "auditing_redaction",
         "id",
-        ("id", "section_id", "place", "name", "commitment", "salt", "run_id", "xid"),
+        ("id", "section_id", "place", "name", "commitment", "run_id", "xid"),
         (),
     ),
 )  # fmt: skip
