@@ -6,6 +6,7 @@ Invariants:
 - It can be interrupted anywhere and done again: what has been carried is not carried twice.
 - A purge that takes a row's versions away, and this, never run at once on one history: whatever is
   carried, a purge that comes later finds.
+- What is carried has its `Removal` in the same transaction, which tells the sealer of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 from django.db import connections
 from psycopg import sql
 
-from auditing.models import HistoryColumn, TrackedColumn, TrackedTable
+from auditing.models import HistoryColumn, Removal, TrackedColumn, TrackedTable
+from auditing.selectors.sealed_rows import record_text
 from operations.batches.walk import Window, window_predicate
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Table
@@ -21,17 +23,39 @@ from operations.catalogue.types import Table
 LOCK = 0x6375_7374
 """First number of the advisory lock on one history; the second is its tracked table's."""
 _ENDED = ("D", "T", "R")
+_SHARED = "SELECT pg_catalog.pg_advisory_xact_lock_shared(%s, %s)"
+_ALONE = "SELECT pg_catalog.pg_advisory_xact_lock(%s, %s)"
+# All of them by both: several may have one number, and versions of one record several numbers.
+_CARRY = """
+WITH h AS ({insert} RETURNING *)
+INSERT INTO custody.auditing_removal
+    (kind, tracked_id, run_id, at, until, numbers, images, versions)
+SELECT {kind}, {tracked}, {run}, pg_catalog.clock_timestamp(), {end}::timestamptz,
+    custody.audit_ranges(c.numbers), c.tags, c.versions
+FROM (
+    SELECT range_agg(int8range(h.seq, h.seq, '[]')), array_agg(custody.audit_tag({record})),
+        count(*)
+    FROM h
+) AS c (numbers, tags, versions)
+WHERE c.versions > 0
+RETURNING versions
+"""
 
 
 def history_lock(tracked: TrackedTable, *, shared: bool, using: str) -> None:
     """Until the transaction ends: shared by purges of its rows, alone for who carries forward."""
-    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT pg_catalog.{function}(%s, %s)", [LOCK, tracked.pk % 2**31])
+        cursor.execute(_SHARED if shared else _ALONE, [LOCK, tracked.pk % 2**31])
 
 
 def history_carry(
-    tracked: TrackedTable, window: Window, *, history: Table, end: str, using: str
+    tracked: TrackedTable,
+    window: Window,
+    *,
+    history: Table,
+    end: str,
+    using: str,
+    run_id: int | None = None,
 ) -> int:
     """Carries forward what is newest in its partition among the rows of the window.
 
@@ -40,6 +64,7 @@ def history_carry(
     Args:
         window: pages of one partition, to which nobody writes any more.
         end: of the partition, as PostgreSQL prints a timestamptz.
+        run_id: of the run that does it.
 
     Returns how many were carried.
     """
@@ -49,7 +74,7 @@ def history_carry(
     listed = sql.SQL(", ").join(map(Identifier, names))
     carried = {"op": sql.SQL("'C'"), "at": sql.Literal(end) + sql.SQL("::timestamptz")}
     values = sql.SQL(", ").join(carried.get(name, Identifier("t", name)) for name in names)
-    statement = sql.SQL(
+    insert = sql.SQL(
         "INSERT INTO {history} ({listed}) SELECT {values} FROM ONLY {partition} t"
         ' WHERE {window} AND t.op <> ALL (%s::"char"[])'
         # Of two images of one number, which are the same, one.
@@ -66,10 +91,18 @@ def history_carry(
         same=_same_key(tracked, window, using),
         end=sql.Literal(end),
     )
+    statement = sql.SQL(_CARRY).format(
+        insert=insert,
+        kind=sql.Literal(Removal.Kind.CARRIED.value),
+        tracked=sql.Literal(tracked.pk),
+        run=sql.Literal(run_id),
+        end=sql.Literal(end),
+        record=record_text(tracked),
+    )
     with connections[using].cursor() as cursor:
         cursor.execute(statement, [list(_ENDED)])
-        count: int = cursor.rowcount
-    return count
+        row = cursor.fetchone()
+    return row[0] if row else 0
 
 
 def _same_key(tracked: TrackedTable, window: Window, using: str) -> sql.Composable:

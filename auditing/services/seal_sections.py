@@ -59,6 +59,8 @@ def seal_sections(
         return _rows(piece, window, room=room, using=using)
     if form == "carried":
         removal = Removal.objects.using(using).select_related("tracked").get(pk=piece["removal"])
+        if not history_exists(removal.tracked):
+            return [], None
         return _drafts(removal.tracked, form, _carried(removal), sql.SQL(""), using), None
     tracked = TrackedTable.objects.using(using).get(pk=piece["tracked"])
     if not history_exists(tracked):
@@ -95,15 +97,20 @@ def _of_piece(piece: Piece, number: str, upto: int, window: Between) -> sql.Comp
 
 
 def _carried(removal: Removal) -> sql.Composable:
-    """The images that one step carried forward, images of a baseline by their records' tags."""
+    """The images that one step carried forward.
+
+    By their numbers, which several records may have, and their tags, of which another step may have
+    carried other versions there.
+    """
     numbers = [n for first, last in removal.numbers for n in range(first, last + 1)]
-    found = sql.SQL("(h.seq = ANY ({}::bigint[])").format(sql.Literal(numbers))
-    if removal.images:
-        found += sql.SQL(" OR custody.audit_tag({record}) = ANY ({tags}::bigint[])").format(
-            record=record_text(removal.tracked), tags=sql.Literal(removal.images)
-        )
-    return found + sql.SQL(") AND h.op = 'C' AND h.at = {}::timestamptz").format(
-        sql.Literal(removal.until.isoformat() if removal.until else None)
+    return sql.SQL(
+        "h.op = 'C' AND h.at = {until}::timestamptz AND h.seq = ANY ({numbers}::bigint[])"
+        " AND custody.audit_tag({record}) = ANY ({tags}::bigint[])"
+    ).format(
+        until=sql.Literal(removal.until.isoformat() if removal.until else None),
+        numbers=sql.Literal(numbers),
+        record=record_text(removal.tracked),
+        tags=sql.Literal(removal.images),
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 
-from auditing.models import TrackedTable
+from auditing.models import Removal, TrackedTable
 from auditing.services.history_carry import history_carry
 from auditing.services.history_forget import history_forget
 from operations.batches.sizing import BatchSize
@@ -69,6 +69,17 @@ class PartitionHistory:
         held = tracked is not None and self._task.audit.held(tracked)
         return HISTORY_HELD if held else ""
 
+    def retired(self, unit: Unit, versions: int) -> None:
+        """In the transaction that drops a month of a history: that its versions went so."""
+        if self.of is not None:
+            Removal.objects.using(self._task.using).create(
+                kind=Removal.Kind.RETIRED,
+                tracked=self.of,
+                run_id=self._task.run.pk,
+                until=datetime.fromisoformat(unit.end),
+                versions=versions,
+            )
+
     def carry(
         self, unit: Unit, state: PartitionState, leaves: Sequence[TableName], *, began: float
     ) -> bool:
@@ -83,6 +94,7 @@ class PartitionHistory:
                 history=self._task.table,
                 end=unit.end,
                 using=self._task.using,
+                run_id=self._task.run.pk,
             )
 
         return self._go_on(state, leaves, slice_, began)
@@ -100,7 +112,13 @@ class PartitionHistory:
         tracked = TrackedTable.objects.get(pk=state.forgetting)
 
         def slice_(window: Window) -> None:
-            history_forget(tracked, window, table=self._task.table, using=self._task.using)
+            history_forget(
+                tracked,
+                window,
+                table=self._task.table,
+                using=self._task.using,
+                run_id=self._task.run.pk,
+            )
 
         return self._go_on(state, leaves, slice_, began, whole=whole)
 

@@ -302,6 +302,7 @@ class PartitionsPhase(PurgePhase):
                 state.forgetting = tracked.pk
             else:
                 ddl.drop(at.here, using=using)
+                self.history.retired(at.unit, found.rows)
         except DatabaseError as error:
             if not isinstance(error.__cause__, errors.DependentObjectsStillExist):
                 raise

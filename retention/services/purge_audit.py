@@ -24,6 +24,8 @@ from retention.selectors.audited import audited
 
 SETTING = "custody.purging"
 """Names the audited tables by their oids, each between blanks."""
+RUN = "custody.run"
+"""The run for which their versions go, as a `Removal` of the audit tells of them."""
 SUMMARY_SECONDS = 10.0
 """Between two looks at what was changed meanwhile, as beat has them."""
 KEY = "audited"
@@ -34,8 +36,8 @@ whether its history was protected at any time."""
 class PurgeAudit:
     """One run's, as long as one worker owns it."""
 
-    def __init__(self, tables: tuple[Table, ...], *, using: str) -> None:
-        self._tables, self._using = tables, using
+    def __init__(self, tables: tuple[Table, ...], *, run_id: int, using: str) -> None:
+        self._tables, self._run_id, self._using = tables, run_id, using
         self._histories: dict[int, Table | None] = {}
         self._summarised = -SUMMARY_SECONDS
 
@@ -66,7 +68,10 @@ class PurgeAudit:
                 going.append(str(tracked.table_oid))
             _, before = noted.get(str(number), (tracked.pk, False))
             noted[str(number)] = [tracked.pk, before or held]
-        set_local({SETTING: f" {' '.join(going)} " if going else ""}, using=self._using)
+        set_local(
+            {SETTING: f" {' '.join(going)} " if going else "", RUN: str(self._run_id)},
+            using=self._using,
+        )
         return {**cursor, KEY: noted} if noted else cursor
 
     def held(self, tracked: TrackedTable) -> bool:

@@ -28,7 +28,7 @@ from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.partition_state import PartitionState
 from retention.services.protection import lock_parts, protection_of, unknown_files
-from retention.services.purge_events import purge_events
+from retention.services.purge_events import purge_events, removed_versions
 from retention.services.purge_space import PurgeSpace, purge_space
 
 READERS = 2
@@ -209,6 +209,7 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome, space: PurgeSpace
             if run.plan.get(key) is not None
         },
         **({"partitions_dropped": dropped} if dropped else {}),
+        **({"history_versions": versions} if (versions := removed_versions(run)) else {}),
         "bytes_returned_to_the_system": space.returned_bytes,
         "bytes_reusable_in_the_tables": space.reusable_bytes,
         "holds_honoured": holds_honoured(run),

@@ -5,14 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connections
+from django.db.models import Sum
 
-from auditing.models import AuditEvent, ChangeStatement, ChangeTransaction, Operation
+from auditing.models import AuditEvent, ChangeStatement, ChangeTransaction, Operation, Removal
 from operations.catalogue.types import TableName
 from operations.models import Run
 from operations.runs.kinds import Outcome
-from retention.selectors.audited import history_tracked
+from retention.selectors.audited import HISTORY, history_tracked
 from retention.services.partition_state import PartitionState
 from retention.services.purge_audit import KEY
+
+
+def removed_versions(run: Run) -> dict[str, int]:
+    """How many versions went by this run from each history, by its name.
+
+    The certificate tells the same numbers, so that nobody else's deletions pass for the run's.
+    """
+    found = (
+        Removal.objects.filter(run_id=run.pk)
+        .exclude(kind=Removal.Kind.CARRIED)
+        .values_list("tracked__history_name")
+        .annotate(Sum("versions"))
+        .order_by("tracked__history_name")
+    )
+    return {f"{HISTORY}.{name}": count for name, count in found}
 
 
 def purge_events(
@@ -33,9 +49,11 @@ def purge_events(
         "outcome": outcome,
         "archived": bool(run.parameters["archive"]),
     }
+    gone = removed_versions(run)
     history = history_tracked(TableName(*run.parameters["table"]), using=run.database)
     if history is not None:
         detail["partitions"] = len(PartitionState.of(run.cursor).dropped)
+        detail["history_versions"] = gone
         return [_event(run, AuditEvent.Kind.RETIRE, history.pk, run.done, detail, certificate)]
     noted: dict[str, Any] = run.cursor.get(KEY, {})
     events = []
@@ -43,6 +61,8 @@ def purge_events(
         if str(number) in noted and rows:
             tracked, kept = noted[str(number)]
             told = {**detail, "history": "kept" if kept else "gone"}
+            if gone:
+                told["history_versions"] = gone
             events.append(_event(run, AuditEvent.Kind.PURGE, tracked, rows, told, certificate))
     return events
 

@@ -55,7 +55,7 @@ class PurgeTask:
 
     @cached_property
     def audit(self) -> PurgeAudit:
-        return PurgeAudit(self.graph.tables, using=self.using)
+        return PurgeAudit(self.graph.tables, run_id=self.run.pk, using=self.using)
 
     @cached_property
     def due(self) -> DueRows:
