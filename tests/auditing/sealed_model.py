@@ -13,8 +13,15 @@ from psycopg import sql
 from auditing.models import Removal, SealSection, TrackedTable
 from auditing.seals import merkle
 from auditing.seals.leaves import SALT, leaf, prefixes, salts_of, tag, unescape
+from auditing.selectors.history_apart import history_apart
 from auditing.selectors.images import history_exists
-from auditing.selectors.sealed_rows import ROWS, VERSION_META, lines, record_text
+from auditing.selectors.sealed_rows import (
+    ROWS,
+    VERSION_META,
+    lines,
+    record_text,
+    version_names,
+)
 from operations.catalogue.identifiers import Identifier
 
 Row = dict[str, bytes]
@@ -105,14 +112,13 @@ def _versions() -> dict[str, dict[tuple[str, int, int | None], list[Row]]]:
 
 
 def _history(tracked: TrackedTable) -> dict[tuple[str, int, int | None], list[Row]]:
-    from auditing.selectors.sealed_rows import version_names
-
     names = [*VERSION_META, *version_names(tracked, using="default")]
     found: dict[tuple[str, int, int | None], list[Row]] = defaultdict(list)
-    for record, row in _lines(tracked.history.sql, names, [record_text(tracked)]):
-        form = {b"B": "image", b"C": "carried"}.get(row["op"], "version")
-        mark = tag(unescape(record)) if form != "version" else None
-        found[form, int(row["seq"]), mark].append(row)
+    for table in (tracked.history, *history_apart(tracked)):
+        for record, row in _lines(table.sql, names, [record_text(tracked)]):
+            form = {b"B": "image", b"C": "carried"}.get(row["op"], "version")
+            mark = tag(unescape(record)) if form != "version" else None
+            found[form, int(row["seq"]), mark].append(row)
     return found
 
 

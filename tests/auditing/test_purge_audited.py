@@ -111,6 +111,7 @@ def test_the_versions_go_with_the_rows_and_the_log_has_one_line(
         "outcome": "complete",
         "archived": archive,
         "history": "gone",
+        "history_versions": {"history.app__events": 2 * DUE + DUE // 7},
     }
     assert run.result["audited"] == [{"table": "app.events", "history": "gone"}]
 

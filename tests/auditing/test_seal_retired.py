@@ -52,7 +52,8 @@ def whole(run: Run, history: str, kind: str = "purge") -> Counter[str]:
     assert Certificate.objects.get(run=run).body["body"]["history_versions"] == told
     event = AuditEvent.objects.get(run_id=run.pk, kind=kind)
     assert event.detail["history_versions"] == told
-    assert len(found.gone) == versions
+    # What was carried on, and on again, before anybody sealed it, has no leaf.
+    assert len(found.gone) == versions or (kind == "retire" and len(found.gone) < versions)
     return Counter(each.form for each in found.gone)
 
 
@@ -65,10 +66,11 @@ def purge(person: User, table: str, **terms: Any) -> Run:
 def test_a_purge_tells_which_versions_and_images_went_with_the_rows(
     execute: Execute, person: User, inherits: bool
 ) -> None:
-    """A table that is inherited from is captured row by row."""
+    """A table that inherits is captured row by row."""
     make_events(execute, due=DUE, fresh=FRESH)
     if inherits:
-        execute("CREATE TABLE app.more () INHERITS (app.events)")
+        execute("CREATE TABLE app.things (id bigint)")
+        execute("ALTER TABLE app.events INHERIT app.things")
     tracked = table_track("app.events", actor=person, reason="the law")
     assert tracked.row_level is inherits
     execute("UPDATE app.events SET kind = 'b' WHERE id % 2 = 0")
@@ -166,6 +168,8 @@ def test_months_that_were_retired_stay_as_headers_and_what_was_carried_is_sealed
     tracked.save()
     past = sealed_past(tracked, seed=21)
     policy = history_policy(tracked)
+    boundary = max(start for start in months() if start <= timezone.now() - timedelta(days=730))
+    [(before,)] = execute(f"SELECT count(*) FROM {tracked.history} WHERE at < %s", [boundary])
     for stage in ("carried", "dropped", "known", "carried", "committed"):
         worker = nursery.work(policy.name, at=stage, number=1, pages=1)
         worker.wait_for(stage)
@@ -177,8 +181,9 @@ def test_months_that_were_retired_stay_as_headers_and_what_was_carried_is_sealed
     assert nursery.work(policy.name).end()["end"] == "succeeded"
     audit_seal()
     run = Run.objects.get(kind="purge")
-    boundary = max(start for start in months() if start <= timezone.now() - timedelta(days=730))
-    assert whole(run, "history.app__stock", "retire")["carried"] > 0
+    forms = whole(run, "history.app__stock", "retire")
+    assert forms["version"] + forms["image"] == before
+    assert forms["carried"] > 0
     retired = Removal.objects.filter(kind="retired").order_by("until")
     assert retired.last().until == boundary
     assert sum(each.versions for each in retired) == run.done
