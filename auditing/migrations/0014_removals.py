@@ -12,6 +12,6 @@ DROP FUNCTION custody.audit_purge_statements(bigint), custody.audit_ranges(int8m
 
 
 class Migration(migrations.Migration):
-    dependencies = [("auditing", "0012_seals")]
+    dependencies = [("auditing", "0013_redactions")]
 
     operations = [run_sql_file("auditing", "0009_removals.sql", reverse=_REVERSE)]
