@@ -27,8 +27,9 @@ class AuditingConfig(AppConfig):
         from auditing import checks, task_headers  # noqa: F401  (registers the checks)
         from auditing.context import follow
         from auditing.selectors.history_copies import history_copies
+        from auditing.selectors.seal_keys import blocks_signed
         from auditing.services import baseline, change_revert  # noqa: F401  (kinds of runs)
-        from operations import copies
+        from operations import copies, key_uses
 
         connection_created.connect(
             lambda connection, **_: follow(connection),
@@ -37,3 +38,4 @@ class AuditingConfig(AppConfig):
         )
         task_headers.connect()
         copies.register("history", history_copies)
+        key_uses.register("blocks", blocks_signed)

@@ -96,6 +96,18 @@ def find_or_make(folder: Path, *, known: Collection[str]) -> tuple[str, bool]:
             return _make(folder), True
 
 
+def destroy(folder: Path, key_id: str) -> bool:
+    """Removes the private half, durably; False when it was not there. Raises KeyUnusable."""
+    path = key_path(folder, key_id)
+    with _explained("remove", path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        _fsync_folder(folder)
+    return True
+
+
 def _make(folder: Path) -> str:
     key = Ed25519PrivateKey.generate()
     key_id = key_id_of(public_half(key))

@@ -1,8 +1,9 @@
 """The Ed25519 key that certificates and seals are signed with.
 
 Invariant: the private half never enters the database, and a public half that was registered there
-stays, so that what was signed can be verified for good. One key is current; the others are retired.
-Signing uses a key only after its public half is registered in the same transaction or before.
+stays, so that what was signed can be verified for good. One key is current; the others are retired,
+each with a signed statement of its end. Signing uses a key only after its public half is registered
+in the same transaction or before.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from django.utils import timezone
 
 from operations import key_files
 from operations.key_files import KeyUnusable, key_id_of
+from operations.key_statements import statement_add
 from operations.models import SigningKey
 
 __all__ = [
     "KeyUnusable",
     "Signature",
+    "Signer",
     "current_key",
     "key_id_of",
     "sign",
     "signature_fits",
+    "signer",
     "verify",
 ]
 
@@ -44,14 +48,33 @@ class Signature:
     signature_b64: str
 
 
+@dataclass(frozen=True)
+class Signer:
+    """One key, for data that names the key that it is signed with."""
+
+    key: SigningKey
+    _private: Ed25519PrivateKey
+
+    @property
+    def key_id(self) -> str:
+        return self.key.key_id
+
+    def sign(self, data: bytes) -> Signature:
+        return Signature(self.key_id, base64.b64encode(self._private.sign(data)).decode("ascii"))
+
+
+def signer() -> Signer:
+    """The current key, which stays the same whatever is rotated meanwhile. Raises as `sign`."""
+    return Signer(*_current())
+
+
 def sign(data: bytes) -> Signature:
     """Signs with the current key; makes one at first use.
 
     Raises:
         KeyUnusable: the key is not safe or cannot be read or made.
     """
-    key, private = _current()
-    return Signature(key.key_id, base64.b64encode(private.sign(data)).decode("ascii"))
+    return signer().sign(data)
 
 
 def current_key() -> SigningKey:
@@ -111,9 +134,13 @@ def _register(folder: Path) -> None:
         SigningKey.objects.bulk_create(
             [SigningKey(key_id=key_id, public_key=public_key)], ignore_conflicts=True
         )
-        current = SigningKey.objects.filter(retired_at=None)
-        lost = [key.key_id for key in current if not _is_here(key, folder)]
-        current.filter(key_id__in=lost).update(retired_at=timezone.now())
+        current = SigningKey.objects.select_for_update().filter(retired_at=None)
+        new = SigningKey.objects.get(key_id=key_id)
+        lost = [key for key in current if not _is_here(key, folder)]
+        for key in lost:
+            key.retired_at, key.ended = timezone.now(), "lost"
+            statement_add(key, new, {key_id: private})
+            key.save()
     if made:
         logger.warning(
             "A signing key was made: %s. Keep a copy of this file in a safe place, "
@@ -124,7 +151,7 @@ def _register(folder: Path) -> None:
         logger.warning(
             "The private half of signing key %s is not in %s: the key is retired and %s signs "
             "from now on. What it signed can still be verified.",
-            old,
+            old.key_id,
             folder,
             key_id,
         )

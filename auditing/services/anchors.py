@@ -175,17 +175,18 @@ def _signed(  # noqa: PLR0917
     reason: str = "",
 ) -> bytes:
     """One line, its end included."""
+    signer = keys.signer()
     anchor = Anchor(
         kind,
         str(position.chain),
         number,
         hash_,
         datetime.now(UTC).isoformat(timespec="seconds"),
-        keys.current_key().key_id,
+        signer.key_id,
         by,
         reason,
     )
-    signature = keys.sign(anchor.signed).signature_b64
+    signature = signer.sign(anchor.signed).signature_b64
     document = {"anchor": asdict(anchor), "signature": signature}
     return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 

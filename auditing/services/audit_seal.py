@@ -173,6 +173,7 @@ def _block(drafts: list[Draft], position: SealPosition, covers: str, using: str)
     last = SealBlock.objects.using(using).order_by("number").last()
     now = datetime.now(UTC)
     leaves = [leaf for draft in drafts for leaf in draft.leaves]
+    signer = keys.signer()
     header = Header(
         chain=str(position.chain),
         number=last.number + 1 if last else 1,
@@ -181,9 +182,9 @@ def _block(drafts: list[Draft], position: SealPosition, covers: str, using: str)
         root=merkle.root(leaves).hex(),
         sections=[_head(draft.section) for draft in drafts],
         covers=covers,
-        key_id=keys.current_key().key_id,
+        key_id=signer.key_id,
     )
-    signature = keys.sign(header.signed)
+    signature = signer.sign(header.signed)
     block = SealBlock.objects.using(using).create(
         number=header.number,
         header=header.signed.decode(),

@@ -17,6 +17,19 @@ class SigningKey(models.Model):
     public_key = models.CharField(max_length=64, help_text="Ed25519, 32 bytes, base64.")
     created_at = models.DateTimeField(default=timezone.now)
     retired_at = models.DateTimeField(null=True, blank=True)
+    ended = models.CharField(
+        max_length=12,
+        blank=True,
+        choices=[("rotated", "Rotated"), ("lost", "Lost"), ("compromised", "Compromised")],
+        help_text="Why it is retired; empty of one that was before this was noted.",
+    )
+    compromised_since = models.DateTimeField(
+        null=True, blank=True, help_text="What it signed since then is not believed."
+    )
+    reason = models.TextField(blank=True)
+    statements = models.JSONField(
+        default=list, blank=True, help_text="Of its end, signed: see operations.key_statements."
+    )
 
     class Meta:
         ordering: ClassVar = ["created_at"]

@@ -14,6 +14,7 @@ from operations import keys
 from operations.certificates.canonical import NotCanonical, canonical
 from operations.certificates.files import SignedDocument, read_document
 from operations.models import Certificate, SigningKey
+from operations.selectors.keys import key_doubt
 from operations.storage import StorageError, storage
 
 
@@ -52,7 +53,7 @@ def _told(problems: list[str] | Iterator[str], number: str, key_id: str) -> Cert
 
 
 def _row_problems(row: Certificate) -> Iterator[str]:
-    yield from _key_problems(row.key)
+    yield from _key_problems(row.key, row.issued_at.isoformat())
     try:
         signed = canonical(row.body)
     except NotCanonical as error:
@@ -119,7 +120,7 @@ def _document_problems(document: SignedDocument) -> Iterator[str]:
             + ". Ask whoever gave you the certificate where it comes from."
         )
         return
-    yield from _key_problems(key)
+    yield from _key_problems(key, str(envelope.get("issued_at", "")))
     if not keys.signature_fits(document.signed_bytes, document.signature, key.public_key):
         yield "The signature does not fit the content: one of them was changed."
     elif document.public_key != key.public_key:
@@ -141,7 +142,9 @@ def _pdf_check(content: bytes) -> CertificateCheck:
     return certificate_check(row)
 
 
-def _key_problems(key: SigningKey) -> Iterator[str]:
+def _key_problems(key: SigningKey, issued_at: str) -> Iterator[str]:
+    if doubt := key_doubt(key, issued_at):
+        yield doubt
     try:
         raw = base64.b64decode(key.public_key, validate=True)
     except (ValueError, binascii.Error):
