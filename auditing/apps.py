@@ -28,7 +28,9 @@ class AuditingConfig(AppConfig):
         from auditing.context import follow
         from auditing.selectors.history_copies import history_copies
         from auditing.selectors.seal_keys import blocks_signed
-        from auditing.services import baseline, change_revert  # noqa: F401  (kinds of runs)
+
+        # Kinds of runs.
+        from auditing.services import audit_redact, baseline, change_revert  # noqa: F401
         from operations import copies, key_uses
 
         connection_created.connect(

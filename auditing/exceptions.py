@@ -43,3 +43,11 @@ class AnchorUnusable(CustodyError):
 
 class Rewound(Refused):
     """The database stands behind its last anchor: nothing is sealed on top of it."""
+
+
+class RedactRefused(Refused):
+    """These values cannot be redacted so; the text has what can be done instead."""
+
+
+class SealBroken(CustodyError):
+    """A version is not what was sealed: whatever is done to it now would hide that."""
