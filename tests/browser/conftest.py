@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import pytest
 from django.contrib.auth.models import User
@@ -59,6 +60,22 @@ def complaints() -> list[str]:
     return []
 
 
+def settled(page: Page) -> None:
+    """Waits until a page that has loaded has all that its scripts have asked for since.
+
+    A form with a condition asks a moment later what that means; where there is one, and nowhere
+    else, half a second of silence is waited for.
+    """
+    if page.locator("form[data-say]").count():
+        page.wait_for_load_state("networkidle")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    while _on_their_way[page]:
+        page.wait_for_timeout(10)
+
+
+_on_their_way: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
+
+
 @pytest.fixture
 def new_page(
     chromium: Browser, live_server: LiveServer, complaints: list[str]
@@ -67,6 +84,7 @@ def new_page(
     contexts = []
 
     def request_seen(request: Request) -> None:
+        _on_their_way[request.frame.page].add(request)
         parts = urlsplit(request.url)
         if parts.scheme != "data" and parts.netloc != urlsplit(live_server.url).netloc:
             complaints.append(f"asked another host: {request.url}")
@@ -82,6 +100,13 @@ def new_page(
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
+        waiting = _on_their_way.setdefault(page, set())
+
+        def request_answered(request: Request) -> None:
+            waiting.discard(request)
+
+        page.on("requestfinished", request_answered)
+        page.on("requestfailed", request_answered)
         page.on("request", request_seen)
         page.on("console", message_seen)
         page.on("pageerror", lambda error: complaints.append(f"script: {error}"))

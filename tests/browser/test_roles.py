@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.console import Console, furnished
 
+from .conftest import settled
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SignIn = Callable[..., Page]
@@ -102,7 +104,7 @@ def test_every_page_fits_the_screen_without_a_complaint(
         reverse("admin:password_change"),
     ]:
         page.goto(address)
-        page.wait_for_load_state("networkidle")
+        settled(page)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= page.evaluate("window.innerWidth"), f"{address} is {width} wide"
         expect(page.locator("h1").first).to_be_visible()
