@@ -7,12 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 STAMP := .venv/installed
-# Each file is one worker's, the longest first (tests/order.py).
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 PORT ?= 8000
 ARGS ?=
-# The files in which anything bears a mark: others need not even be looked into.
-marked = $$(grep -rl --include='test_*.py' 'mark\.$(1)' tests)
+# What is written in no file is compiled again by each of some hundred processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test lint tests browser lock clean
 
@@ -65,13 +63,7 @@ browser:
 		echo "Chromium could not be installed: the browser tests will not run." >&2; }
 
 tests: setup
-	@$(PYTEST)
-	@echo "Again, what is SQL-heavy: on PostgreSQL 16, by a role that is neither superuser nor above"
-	@echo "row-level security:"
-	@CUSTODY_TEST_POSTGRES=16 CUSTODY_TEST_ROLE=plain \
-		$(PYTEST) -m "sql and not superuser" $(call marked,sql)
-	@echo "And what needs a superuser or a server of its own, on PostgreSQL 16:"
-	@CUSTODY_TEST_POSTGRES=16 $(PYTEST) -m superuser $(call marked,superuser)
+	@$(BIN)/python -m tests.passes
 
 # Universal, hashed, without addresses. Newer versions: make lock LOCK_ARGS=--upgrade
 lock:

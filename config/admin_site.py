@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib import admin
+from django.core.checks import CheckMessage
 from unfold.sites import UnfoldAdminSite
 
 
@@ -9,3 +13,8 @@ class ConsoleAdminSite(UnfoldAdminSite):
     site_title = "Custody"
     site_header = "Custody"
     index_title = "Overview"
+
+    def check(self, app_configs: Any) -> list[CheckMessage]:
+        admin.autodiscover()
+        found: list[CheckMessage] = super().check(app_configs)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 
 
 class ConsoleConfig(AppConfig):
@@ -22,5 +22,7 @@ class ConsoleConfig(AppConfig):
         from config import celery  # noqa: F401
 
 
-class ConsoleAdminConfig(AdminConfig):
+class ConsoleAdminConfig(SimpleAdminConfig):
+    """Its pages are loaded with the addresses (config/urls.py): commands and workers need none."""
+
     default_site = "config.admin_site.ConsoleAdminSite"

@@ -1,6 +1,7 @@
 """The console as a WSGI application, for gunicorn and its like."""
 
 import os
+from importlib import import_module
 
 from django.core.wsgi import get_wsgi_application
 
@@ -10,3 +11,5 @@ from config.start import hold_embedded
 
 hold_embedded()
 application = get_wsgi_application()
+# Whoever asks first need not wait for the pages to be loaded.
+import_module("config.urls")

@@ -37,7 +37,6 @@ from operations.certificates.files import (
     is_number_used,
     write_document,
 )
-from operations.certificates.pdf import certificate_pdf
 from operations.exceptions import UsageError
 from operations.models import Certificate, Run, SigningKey
 from operations.services.certificate_leftovers import leftovers_remove
@@ -88,6 +87,9 @@ def certificate_issue(
         "key_id": key.key_id,
         "body": body,
     }
+    # Each command would load it, and hardly any draws a certificate.
+    from operations.certificates.pdf import certificate_pdf  # noqa: PLC0415
+
     pdf = certificate_pdf(envelope, public_key=key.public_key)
     envelope["pdf_sha256"] = hashlib.sha256(pdf).hexdigest()
     document = _signed(envelope, key)

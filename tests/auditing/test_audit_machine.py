@@ -29,13 +29,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from auditing.services import brief_lock, sync, track
 from tests import environment
+from tests.effort import examples
 
 from . import audit_replay
 from .audit_machine import Audit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sql]
 
-EXAMPLES = int(os.environ.get("CUSTODY_TEST_EXAMPLES", "7"))
+EXAMPLES = int(os.environ.get("CUSTODY_TEST_EXAMPLES", examples(7)))
 
 
 def run_machine(

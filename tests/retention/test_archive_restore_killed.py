@@ -25,6 +25,10 @@ from .purging import live, make_events
 
 pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
+SLOW = """
+CREATE OR REPLACE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.001); RETURN new; END $$
+"""
 
 
 def process(archive: Archive) -> subprocess.Popen[str]:
@@ -49,10 +53,7 @@ def process(archive: Archive) -> subprocess.Popen[str]:
 
 def slow_inserts(execute: Execute, table: str) -> None:
     """So slow that the first slice is too large for its time, and there is time for killing."""
-    execute(
-        "CREATE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.001); RETURN new; END $$"
-    )
+    execute(SLOW)
     execute(
         f"CREATE TRIGGER slow BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION app.slow()"
     )
@@ -77,6 +78,9 @@ def kill_and_finish(archive: Archive, kills: int) -> dict[str, Any]:
     """Kills so often, each time further on and before the end; then lets it end."""
     for _ in range(kills):
         kill_further_on(archive)
+    with connection.cursor() as cursor:
+        # There is no more killing for which time would have to be.
+        cursor.execute(SLOW.replace("PERFORM pg_sleep(0.001);", ""))
     worker = process(archive)
     out, errors = worker.communicate(timeout=120)
     assert worker.returncode == 0, errors
