@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from config.doctor import files
+from config.doctor import files, processes
 from config.doctor.database import Server, check_clock, check_reachable, check_safety, server_ask
 from operations.models import Heartbeat, Run, ScheduledJob, SigningKey
 from operations.selectors.heartbeats import SILENCE
@@ -30,6 +30,12 @@ NOBODY = "redis://:topsecret@localhost:1/0"
 @pytest.fixture(autouse=True)
 def own_folder(settings: Settings, tmp_path: Path) -> None:
     settings.CUSTODY_VAR = tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no worker here, for whose answer each doctor would wait."""
+    monkeypatch.setattr(processes, "REPLY_SECONDS", 0.05)
 
 
 def doctor() -> tuple[int, dict[str, Any]]:
