@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
@@ -20,7 +21,7 @@ from pytest_django.live_server_helper import LiveServer
 from retention.models import RetentionPolicy
 from retention.services.policy_import import policy_import
 from tests.approving import in_force
-from tests.console import PASSWORD, person
+from tests.console import PASSWORD, person, signed_in
 
 from .worker import Worker
 
@@ -119,20 +120,28 @@ def new_page(
 
 
 @pytest.fixture
-def sign_in(new_page: Callable[..., Page]) -> SignIn:
+def sign_in(new_page: Callable[..., Page], live_server: LiveServer) -> SignIn:
     """`sign_in("officer")`: a page on which somebody of that role sees the overview.
 
-    With `role`, somebody of that role under another name.
+    With `role`, somebody of that role under another name; with `typed`, by the form.
     """
 
-    def come_in(name: str, *, role: str = "", **options: Any) -> Page:
-        if not User.objects.filter(username=name).exists():
-            person(name, role=role or name, password=PASSWORD)
+    def come_in(name: str, *, role: str = "", typed: bool = False, **options: Any) -> Page:
+        user = User.objects.filter(username=name).first() or person(
+            name, role=role or name, password=PASSWORD
+        )
         page = new_page(**options)
-        page.goto("/")
-        page.get_by_label("Username").fill(name)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        if typed:
+            page.goto("/")
+            page.get_by_label("Username").fill(name)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign in").click()
+        else:
+            session = signed_in(user).cookies[settings.SESSION_COOKIE_NAME]
+            page.context.add_cookies(
+                [{"name": session.key, "value": session.value, "url": live_server.url}]
+            )
+            page.goto("/")
         expect(page).to_have_title("Overview | Custody")
         expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
         return page

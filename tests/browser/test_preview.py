@@ -17,7 +17,7 @@ def test_an_officer_sees_what_would_go(
     sign_in: SignIn, storefront: dict[str, RetentionPolicy], scripts: bool
 ) -> None:
     policy = next(iter(storefront.values()))
-    page = sign_in("officer", width=390, java_script_enabled=scripts)
+    page = sign_in("officer", typed=True, width=390, java_script_enabled=scripts)
     page.goto(f"/admin/retention/retentionpolicy/{policy.pk}/")
     page.get_by_role("link", name="Preview").click()
     expect(page.get_by_role("heading", name=f"Preview of {policy.name}")).to_be_visible()

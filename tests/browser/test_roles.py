@@ -68,7 +68,7 @@ def pages(console: Console) -> list[str]:
 def test_each_role_signs_in_and_is_led_to_its_pages_only(
     sign_in: SignIn, console: Console, role: str
 ) -> None:
-    page = sign_in(role)
+    page = sign_in(role, typed=True)
     links = page.locator("#nav-sidebar-apps li a span:nth-of-type(2)")
     expect(links).to_have_text(SIDEBAR[role])
     seen = pages(console)[: 8 if role == "support" else None]
