@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from auditing.models import ChangeStatement, Operation
-from auditing.selectors.images import Image, Shape
+from auditing.selectors.images import Image, ImageColumn, Shape
 from auditing.selectors.versions import ColumnDifference, Version
 from auditing.services.record_restore import Restored
 from operations.catalogue.identifiers import quoted
@@ -15,6 +15,7 @@ from operations.catalogue.identifiers import quoted
 WIDEST = 60
 """Characters of a value in a line."""
 MASKED = "(masked)"
+REDACTED = "(redacted)"
 
 
 def image_json(shape: Shape, image: Image) -> dict[str, str | None]:
@@ -50,6 +51,7 @@ def version_json(shape: Shape, version: Version) -> dict[str, Any]:
         "client": version.client_addr,
         "changed": names_of(shape, version.changed),
         "values": image_json(shape, version.values),
+        "redacted": names_of(shape, sorted(version.redacted)),
         "name": version.note.name or None if version.note else None,
         "comment": version.note.comment or None if version.note else None,
     }
@@ -87,17 +89,30 @@ def difference_json(difference: ColumnDifference) -> dict[str, Any]:
         "masked": difference.masked,
         "old_there": difference.old_there,
         "new_there": difference.new_there,
+        "old_redacted": difference.old_redacted,
+        "new_redacted": difference.new_redacted,
     }
 
 
 def difference_row(difference: ColumnDifference) -> list[str]:
     if difference.masked:
         return [quoted(difference.name), MASKED, MASKED]
+    old = shown(difference.old) if difference.old_there else "(none yet)"
+    new = shown(difference.new) if difference.new_there else "(gone)"
     return [
         quoted(difference.name),
-        shown(difference.old) if difference.old_there else "(none yet)",
-        shown(difference.new) if difference.new_there else "(gone)",
+        REDACTED if difference.old_redacted else old,
+        REDACTED if difference.new_redacted else new,
     ]
+
+
+def value_row(column: ImageColumn, version: Version) -> list[str]:
+    """One column of one version."""
+    if column.masked:
+        return [quoted(column.name), MASKED]
+    if column.attnum in version.redacted:
+        return [quoted(column.name), REDACTED]
+    return [quoted(column.name), shown(version.values[column.attnum])]
 
 
 def statement_json(statement: ChangeStatement) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from auditing.admin.record_words import (
     IN_A_LIST,
     did,
     difference_lines,
+    is_listed,
     other_record,
     value_lines,
     version_name,
@@ -218,7 +219,7 @@ class RecordCompareView(RecordView):
         alike = [
             (column.name, line.shown)
             for column, line in zip(
-                [c for c in self.shape.columns if c.live is not None or c.attnum in new.values],
+                [c for c in self.shape.columns if is_listed(c, new)],
                 value_lines(self.shape, new),
                 strict=True,
             )

@@ -84,22 +84,38 @@ def value_lines(shape: Shape, version: Version, *, changed: bool = True) -> list
         ValueLine(
             _name(column),
             column.type,
-            _kept_value(column, images),
+            _kept_value(column, images, version),
             column.key_position is not None,
             changed and column.attnum in version.changed,
         )
         for column in shape.columns
-        if column.live is not None or column.attnum in images
+        if is_listed(column, version)
     ]
+
+
+def is_listed(column: ImageColumn, version: Version) -> bool:
+    """Dropped columns only where the version has, or had, a value of them."""
+    return (
+        column.live is not None
+        or column.attnum in version.values
+        or column.attnum in version.redacted
+    )
 
 
 def _name(column: ImageColumn) -> str:
     return column.name if column.live is not None else f"{column.name} (dropped since)"
 
 
-def _kept_value(column: ImageColumn, images: Mapping[int, str | None]) -> SafeString:
+REDACTED = mark_safe('<span class="c-quiet">redacted: destroyed</span>')
+
+
+def _kept_value(
+    column: ImageColumn, images: Mapping[int, str | None], version: Version
+) -> SafeString:
     if column.masked:
         return mark_safe('<span class="c-quiet">masked: not kept</span>')
+    if column.attnum in version.redacted:
+        return REDACTED
     return value(images.get(column.attnum), there=column.attnum in images)
 
 
@@ -135,8 +151,8 @@ def _difference(each: ColumnDifference, shape: Shape, is_json: bool, most: int) 
         old, new = pretty([old, new], using=shape.using)
     return DifferenceLine(
         each.name,
-        value(old, there=each.old_there, most=most),
-        value(new, there=each.new_there, most=most),
+        REDACTED if each.old_redacted else value(old, there=each.old_there, most=most),
+        REDACTED if each.new_redacted else value(new, there=each.new_there, most=most),
         SafeString(""),
     )
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from auditing.models import ChangeStatement, Operation
 from auditing.selectors.change_rows import previous, rows_between
 from auditing.selectors.keys import record_id_of
+from auditing.selectors.redacted import Place, is_redacted, redacted_columns
 from auditing.selectors.restorable import Restorable, RestorableColumn
 from operations.catalogue.identifiers import Identifier, quoted
 from operations.conditions.render import Text
@@ -61,10 +62,42 @@ class RevertRows:
             return [self._look_inserted(*row) for row in rows]
         if self._statement.operation in _GONE:
             rows = self._run(self._deleted(low, high))
-            return [self._look_deleted(*row) for row in rows]
+            return self._known([self._look_deleted(*row) for row in rows], low, high)
         columns = self._changed(low, high)
         rows = self._run(self._updated(low, high, columns))
-        return [self._look_updated(*row) for row in rows]
+        return self._known([self._look_updated(*row) for row in rows], low, high)
+
+    def _known(self, looks: list[RowLook], low: int, high: int) -> list[RowLook]:
+        """What was redacted is not put back as NULL: such a row stays."""
+        ready = [each.seq for each in looks if each.state == "ready"]
+        tracked = self._shape.tracked
+        if not ready or not is_redacted(tracked, using=self._using):
+            return looks
+        alias = "h" if self._statement.operation in _GONE else "p"
+        query = self._composed(
+            "SELECT h.seq, h.layout, h.changed::pg_catalog.text, {from_}.seq, {from_}.statement,"
+            " {record} FROM {rows} {previous}",
+            from_=sql.Identifier(alias),
+            record=record_id_of(self._shape, alias),
+            rows=self._rows(low, high, ready),
+            previous=previous(self._shape),
+        )
+        rows = self._run(query)
+        found = redacted_columns(tracked, [Place(*row[3:]) for row in rows], using=self._using)
+        lost: dict[int, str] = {}
+        for seq, layout, bits, *place in rows:
+            gone = found.get(Place(*place), set())
+            if alias == "p":
+                gone &= set(self._shape.changed(layout, bits))
+            names = [each.column.name for each in self._target.columns if each.attnum in gone]
+            if names:
+                lost[seq] = f"redacted, so not known any more: {_names(names)}"
+        return [
+            RowLook(each.seq, each.record_id, "conflict", lost[each.seq])
+            if each.seq in lost
+            else each
+            for each in looks
+        ]
 
     @staticmethod
     def _look_inserted(seq: int, record: str, there: bool, differing: list[str]) -> RowLook:

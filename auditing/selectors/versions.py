@@ -22,6 +22,7 @@ from auditing.selectors.images import Image, Shape, shape_of
 from auditing.selectors.keys import key_is, key_values, record_id_of
 from auditing.selectors.queries import pin
 from auditing.selectors.recompute import recompute
+from auditing.selectors.redacted import Place, redacted_columns
 
 PAGE = 50
 THERE = frozenset({Operation.INSERT, Operation.UPDATE, Operation.BASELINE, Operation.CARRIED})
@@ -52,6 +53,8 @@ class Version:
     now: str | None = None
     """The record id after, when the key was changed."""
     note: VersionNote | None = None
+    redacted: frozenset[int] = frozenset()
+    """Attnums of columns whose value was destroyed: it is not among `values`."""
 
     @property
     def exists(self) -> bool:
@@ -85,6 +88,9 @@ class ColumnDifference:
     old_there: bool = True
     """False: the column did not exist, or cannot be computed, in the older version."""
     new_there: bool = True
+    old_redacted: bool = False
+    """It had a value, which was destroyed."""
+    new_redacted: bool = False
 
 
 def versions_of(
@@ -193,7 +199,14 @@ def version_difference(
         elif one != other or (there[0] != there[1] and column.live is not None):
             found.append(
                 ColumnDifference(
-                    column.attnum, column.name, one, other, old_there=there[0], new_there=there[1]
+                    column.attnum,
+                    column.name,
+                    one,
+                    other,
+                    old_there=there[0],
+                    new_there=there[1],
+                    old_redacted=column.attnum in old.redacted,
+                    new_redacted=column.attnum in new.redacted,
                 )
             )
     return found
@@ -277,10 +290,25 @@ def _fetch(
     contexts = ChangeContext.objects.using(shape.using).in_bulk(
         {row[9] for row in rows if row[9] is not None}
     )
-    return [
-        _version(shape, row, number - place, _own(contexts.get(row[9]), row[4]))
-        for place, row in enumerate(rows)
-    ]
+    return _without_redacted(
+        shape,
+        [
+            _version(shape, row, number - place, _own(contexts.get(row[9]), row[4]))
+            for place, row in enumerate(rows)
+        ],
+    )
+
+
+def _without_redacted(shape: Shape, versions: list[Version]) -> list[Version]:
+    """What was destroyed is not NULL."""
+    places = [Place(each.seq, each.statement, each.record_id) for each in versions]
+    found = redacted_columns(shape.tracked, places, using=shape.using)
+    made = []
+    for version, place in zip(versions, places, strict=True):
+        gone = frozenset(a for a in found.get(place, ()) if version.values.get(a) is None)
+        values = {a: text for a, text in version.values.items() if a not in gone}
+        made.append(replace(version, values=values, redacted=gone))
+    return made
 
 
 def _own(context: ChangeContext | None, xid: int) -> ChangeContext | None:

@@ -300,7 +300,13 @@ class _Restore:
             for name in self._target.masked
         ]
         notes += [f"{quoted(name)} is not audited: it {became}." for name in self._target.excluded]
-        added = [each for each in self._target.columns if each.attnum not in self._version.values]
+        missing = [each for each in self._target.columns if each.attnum not in self._version.values]
+        notes += [
+            f"{quoted(each.column.name)} was redacted, so its value is known no more: it {became}."
+            for each in missing
+            if each.attnum in self._version.redacted
+        ]
+        added = [each for each in missing if each.attnum not in self._version.redacted]
         notes += [f"{quoted(each.column.name)} was not there yet: it {became}." for each in added]
         shape = self._target.shape
         notes += [

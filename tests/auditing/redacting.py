@@ -63,11 +63,11 @@ def broken() -> list[str]:
                 )
             }
             for section in SealSection.objects.filter(source=source.source):
-                meta = len(source.meta)
+                meta, sealed = len(source.meta), Sealed(section)
                 for place, number in enumerate(section.ids):
                     fields = rows[number]
                     values = dict(zip(source.names, fields[meta:], strict=True))
-                    if not fits(section, place, b"\t".join(fields[:meta]), values):
+                    if not sealed.fits(place, b"\t".join(fields[:meta]), values):
                         wrong.append(f"{source.source} {number}")
     for block in SealBlock.objects.all():
         leaves = [each for s in block.sections.all() for each in merkle.split(s.hashes)]
@@ -92,9 +92,10 @@ def _versions(tracked: TrackedTable) -> list[str]:
         found[int(meta[0])].append((tag(unescape(fields[1])), b"\t".join(meta), values))
     wrong = []
     for section in SealSection.objects.filter(source=str(tracked.history)):
+        sealed = Sealed(section)
         for place, number in enumerate(section.ids):
             fit = any(
-                fits(section, place, meta, values)
+                sealed.fits(place, meta, values)
                 for tag_, meta, values in found[number]
                 if not section.tags or section.tags[place] == tag_
             )
@@ -103,25 +104,32 @@ def _versions(tracked: TrackedTable) -> list[str]:
     return wrong
 
 
-def fits(section: SealSection, place: int, meta: bytes, values: dict[str, bytes]) -> bool:
-    salts = (
-        bytes(section.salts or b"")
-        if section.secret is None
-        else salts_of(bytes(section.secret), len(section.ids), len(section.names))
-    )
-    kept = {
-        prefixes([each.name])[0]: bytes(each.commitment or each.salt or b"")
-        for each in RedactedValue.objects.filter(section=section, place=place)
-    }
-    made = leaf(
-        meta,
-        [values.get(name, NULL) for name in section.names],
-        prefixes(section.names),
-        salts,
-        place * len(section.names) * 16,
-        kept,
-    )
-    return made == bytes(section.hashes)[place * 32 : (place + 1) * 32]
+class Sealed:
+    """A section, with all that its leaves are computed from."""
+
+    def __init__(self, section: SealSection) -> None:
+        self.section = section
+        self._named = prefixes(section.names)
+        self._salts = (
+            bytes(section.salts or b"")
+            if section.secret is None
+            else salts_of(bytes(section.secret), len(section.ids), len(section.names))
+        )
+        self._kept: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        for each in RedactedValue.objects.filter(section=section):
+            kept = bytes(each.commitment or each.salt or b"")
+            self._kept[each.place][prefixes([each.name])[0]] = kept
+
+    def fits(self, place: int, meta: bytes, values: dict[str, bytes]) -> bool:
+        made = leaf(
+            meta,
+            [values.get(name, NULL) for name in self.section.names],
+            self._named,
+            self._salts,
+            place * len(self._named) * 16,
+            self._kept.get(place),
+        )
+        return made == bytes(self.section.hashes)[place * 32 : (place + 1) * 32]
 
 
 def found_in(value: str) -> set[str]:
@@ -131,17 +139,16 @@ def found_in(value: str) -> set[str]:
             "SELECT n.nspname, c.relname FROM pg_class c"
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relkind IN ('r', 'm') AND has_table_privilege(c.oid, 'SELECT')"
+            # What the planner knows of columns has a type that prints nothing.
+            " AND c.oid <> 'pg_catalog.pg_statistic'::regclass"
         )
-        names = cursor.fetchall()
+        names = [*cursor.fetchall(), ("pg_catalog", "pg_stats")]
         found = set()
         for schema, name in names:
             cursor.execute(
                 sql.SQL("SELECT EXISTS (SELECT FROM {} t WHERE t::text LIKE {})").format(
                     sql.Identifier(schema, name), sql.Literal(f"%{value}%")
                 )
-                if name != "pg_statistic"
-                else "SELECT EXISTS (SELECT FROM pg_stats s WHERE s::text LIKE %s)",
-                None if name != "pg_statistic" else [f"%{value}%"],
             )
             if cursor.fetchone()[0]:
                 found.add(f"{schema}.{name}")

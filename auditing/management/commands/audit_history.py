@@ -19,14 +19,12 @@ from auditing.selectors.versions import (
     versions_of,
 )
 from auditing.version_presenting import (
-    MASKED,
     difference_json,
     difference_row,
-    shown,
+    value_row,
     version_json,
     version_row,
 )
-from operations.catalogue.identifiers import quoted
 from operations.commands import CustodyCommand, Result, text_table
 from operations.exceptions import UsageError
 
@@ -98,9 +96,9 @@ def _as_of(tracked: TrackedTable, shape: Shape, options: dict[str, Any]) -> Resu
 
 def _values(shape: Shape, version: Version) -> list[Any]:
     rows = [
-        [quoted(column.name), MASKED if column.masked else shown(version.values[column.attnum])]
+        value_row(column, version)
         for column in shape.columns
-        if column.masked or column.attnum in version.values
+        if column.masked or column.attnum in version.values or column.attnum in version.redacted
     ]
     return [text_table("column", "value", rows=rows)]
 
