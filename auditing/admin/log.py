@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.http import urlencode
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
@@ -84,15 +84,10 @@ class ChangeStatementAdmin(ReadOnlyAdmin):
         return statement_page(obj, request.user, after=request.GET.get("after", ""))
 
     def get_urls(self) -> list[URLPattern]:
-        def to(route: str, view: Any, name: str) -> URLPattern:
-            shown: Any = self.admin_site.admin_view(view.as_view(model_admin=self))
-            address: URLPattern = path(route, shown, name=f"auditing_changestatement_{name}")
-            return address
-
         return [
-            to("actor/", ActorView, "actor"),
-            to("<int:pk>/revert/", RevertView, "revert"),
-            to("transaction/<int:xid>/revert/", TransactionRevertView, "revert_transaction"),
+            self.at("actor/", ActorView, "actor"),
+            self.at("<int:pk>/revert/", RevertView, "revert"),
+            self.at("transaction/<int:xid>/revert/", TransactionRevertView, "revert_transaction"),
             *super().get_urls(),
         ]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.safestring import SafeString
-
 from auditing.admin.record_links import record_link
 from auditing.admin.words import actor_link, rows_words
 from auditing.models import ChangeStatement, TrackedTable
@@ -18,11 +16,7 @@ NAMED = 20
 
 
 class RevertPresenter(RunPresenter):
-    def subject(self, run: Run) -> str | SafeString:
-        statement = run.parameters.get("statement")
-        if statement is None:
-            return run.subject
-        return link(run.subject, "auditing_changestatement_change", statement)
+    about = ("statement", "auditing_changestatement_change")
 
     def plan(self, run: Run) -> list[Fact]:
         plan = run.plan
@@ -73,11 +67,7 @@ def _conflict(each: dict[str, Any], tables: dict[int, TrackedTable]) -> Fact:
 
 
 class BaselinePresenter(RunPresenter):
-    def subject(self, run: Run) -> str | SafeString:
-        tracked = run.parameters.get("tracked")
-        if tracked is None:
-            return run.subject
-        return link(run.subject, "auditing_trackedtable_change", tracked)
+    about = ("tracked", "auditing_trackedtable_change")
 
     def outcome(self, run: Run) -> list[Fact]:
         return [Fact("Rows copied", number(run.result.get("rows")), "as they were then")]

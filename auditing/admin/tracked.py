@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
@@ -125,20 +125,15 @@ class TrackedTableAdmin(ReadOnlyAdmin):
         return answer
 
     def get_urls(self) -> list[URLPattern]:
-        def to(route: str, view: Any, name: str) -> URLPattern:
-            shown: Any = self.admin_site.admin_view(view.as_view(model_admin=self))
-            address: URLPattern = path(route, shown, name=f"auditing_trackedtable_{name}")
-            return address
-
         return [
-            to("find/", RecordFindView, "find"),
-            to("<int:pk>/adjust/", AdjustView, "adjust"),
-            to("<int:pk>/sync/", SyncView, "sync"),
-            to("<int:pk>/untrack/", UntrackView, "untrack"),
-            to("<int:pk>/record/<str:slug>/", RecordPageView, "record"),
-            to("<int:pk>/record/<str:slug>/compare/", RecordCompareView, "record_compare"),
-            to("<int:pk>/record/<str:slug>/note/", RecordNoteView, "record_note"),
-            to("<int:pk>/record/<str:slug>/restore/", RecordRestoreView, "record_restore"),
+            self.at("find/", RecordFindView, "find"),
+            self.at("<int:pk>/adjust/", AdjustView, "adjust"),
+            self.at("<int:pk>/sync/", SyncView, "sync"),
+            self.at("<int:pk>/untrack/", UntrackView, "untrack"),
+            self.at("<int:pk>/record/<str:slug>/", RecordPageView, "record"),
+            self.at("<int:pk>/record/<str:slug>/compare/", RecordCompareView, "record_compare"),
+            self.at("<int:pk>/record/<str:slug>/note/", RecordNoteView, "record_note"),
+            self.at("<int:pk>/record/<str:slug>/restore/", RecordRestoreView, "record_restore"),
             *super().get_urls(),
         ]
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from operations.admin.changelist import BoundedChangeList, BoundedPaginator
@@ -36,6 +37,17 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def page(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         raise NotImplementedError(type(self).__name__)
+
+    def at(self, route: str, view: type[Any], name: str) -> URLPattern:
+        """For `get_urls`: a view named as Django names its own, `app_model_name`.
+
+        The view is made with this admin as `model_admin`, and asked only by who is signed in.
+        """
+        shown = self.admin_site.admin_view(view.as_view(model_admin=self))
+        address: URLPattern = path(
+            route, shown, name=f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        )
+        return address
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

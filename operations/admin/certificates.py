@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 from django.views.generic import View
 
@@ -87,11 +87,7 @@ class CertificateAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            path(
-                "<int:pk>/file/<slug:form>/",
-                self.admin_site.admin_view(CertificateFileView.as_view(model_admin=self)),
-                name="operations_certificate_file",
-            ),
+            self.at("<int:pk>/file/<slug:form>/", CertificateFileView, "file"),
             *super().get_urls(),
         ]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.safestring import SafeString
 
-from operations.admin.show import Fact, when_text
+from operations.admin.show import Fact, link, when_text
 from operations.certificates.layout import label, shown
 from operations.models import Run
 from operations.runs.kinds import run_kinds
@@ -15,9 +15,16 @@ from operations.runs.kinds import run_kinds
 class RunPresenter:
     """Serves any kind: its plan and its result as they stand. Kinds that can say more override."""
 
+    about: ClassVar[tuple[str, str] | None] = None
+    """The parameter with the number of what the run works on, and the name of that page."""
+
     def subject(self, run: Run) -> str | SafeString:
         """What the run works on, with a link where there is a page."""
-        return run.subject
+        if self.about is None:
+            return run.subject
+        parameter, page = self.about
+        number = run.parameters.get(parameter)
+        return run.subject if number is None else link(run.subject, page, number)
 
     def plan(self, run: Run) -> list[Fact]:
         """Everything a person has to read before they approve."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.safestring import SafeString
-
 from operations.admin.run_presenting import RunPresenter
 from operations.admin.show import NOTHING, Fact, code, link, number, size
 from operations.models import Run
@@ -15,11 +13,7 @@ _NAMED = 20
 
 
 class RestorePresenter(RunPresenter):
-    def subject(self, run: Run) -> str | SafeString:
-        archive = run.parameters.get("archive")
-        if archive is None:
-            return run.subject
-        return link(run.subject, "retention_archive_change", archive)
+    about = ("archive", "retention_archive_change")
 
     def plan(self, run: Run) -> list[Fact]:
         plan = run.plan
@@ -53,11 +47,7 @@ class RestorePresenter(RunPresenter):
 
 
 class ExpiryPresenter(RunPresenter):
-    def subject(self, run: Run) -> str | SafeString:
-        policy = run.parameters.get("policy")
-        if policy is None:
-            return run.subject
-        return link(run.subject, "retention_retentionpolicy_change", policy)
+    about = ("policy", "retention_retentionpolicy_change")
 
     def plan(self, run: Run) -> list[Fact]:
         plan = run.plan

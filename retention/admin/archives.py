@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -98,15 +98,10 @@ class ArchiveAdmin(ReadOnlyAdmin):
         return when(archive.expires_at, empty="for ever")
 
     def get_urls(self) -> list[URLPattern]:
-        def to(route: str, view: Any, name: str) -> URLPattern:
-            shown: Any = self.admin_site.admin_view(view.as_view(model_admin=self))
-            address: URLPattern = path(route, shown, name=f"retention_archive_{name}")
-            return address
-
         return [
-            to("<int:pk>/rows/", ArchiveSearchView, "rows"),
-            to("<int:pk>/restore/", ArchiveRestoreView, "restore"),
-            to("<int:pk>/keep/", ArchiveKeepView, "keep"),
+            self.at("<int:pk>/rows/", ArchiveSearchView, "rows"),
+            self.at("<int:pk>/restore/", ArchiveRestoreView, "restore"),
+            self.at("<int:pk>/keep/", ArchiveKeepView, "keep"),
             *super().get_urls(),
         ]
 

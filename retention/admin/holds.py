@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
@@ -123,17 +123,12 @@ class LegalHoldAdmin(ReadOnlyAdmin):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        def to(route: str, view: Any, name: str) -> URLPattern:
-            shown: Any = self.admin_site.admin_view(view.as_view(model_admin=self))
-            address: URLPattern = path(route, shown, name=f"retention_legalhold_{name}")
-            return address
-
         return [
-            to("table/", HoldTableView, "table"),
-            to("place/", HoldPlaceView, "place"),
-            to("say/", HoldSayView, "say"),
-            to("<int:pk>/release/", HoldReleaseView, "release"),
-            to("<int:pk>/review/", HoldReviewView, "review"),
+            self.at("table/", HoldTableView, "table"),
+            self.at("place/", HoldPlaceView, "place"),
+            self.at("say/", HoldSayView, "say"),
+            self.at("<int:pk>/release/", HoldReleaseView, "release"),
+            self.at("<int:pk>/review/", HoldReviewView, "review"),
             *super().get_urls(),
         ]
 

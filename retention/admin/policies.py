@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 
@@ -109,22 +109,17 @@ class RetentionPolicyAdmin(ReadOnlyAdmin, SimpleHistoryAdmin):
         return answer
 
     def get_urls(self) -> list[URLPattern]:
-        def page(route: str, view: type[Any], name: str) -> URLPattern:
-            protected = self.admin_site.admin_view(view.as_view(model_admin=self))
-            made: URLPattern = path(route, protected, name=f"retention_retentionpolicy_{name}")
-            return made
-
         return [
-            page("<int:pk>/preview/", PolicyPreviewView, "preview"),
-            page("preview-of-run/<int:run_id>/", ProposalPreviewView, "preview_run"),
-            page("review/<slug:token>/preview/", DraftPreviewView, "preview_draft"),
-            page("<int:pk>/run/", PurgeNowView, "run"),
-            page("<int:pk>/propose/", PolicyFormView, "propose"),
-            page("<int:pk>/withdraw/", PolicyWithdrawView, "withdraw"),
-            page("<int:pk>/compare/", PolicyCompareView, "compare"),
-            page("<int:pk>/history/<int:version>/restore/", PolicyRestoreView, "restore"),
-            page("review/<slug:token>/", PolicyReviewView, "review"),
-            page("say/", PolicySayView, "say"),
+            self.at("<int:pk>/preview/", PolicyPreviewView, "preview"),
+            self.at("preview-of-run/<int:run_id>/", ProposalPreviewView, "preview_run"),
+            self.at("review/<slug:token>/preview/", DraftPreviewView, "preview_draft"),
+            self.at("<int:pk>/run/", PurgeNowView, "run"),
+            self.at("<int:pk>/propose/", PolicyFormView, "propose"),
+            self.at("<int:pk>/withdraw/", PolicyWithdrawView, "withdraw"),
+            self.at("<int:pk>/compare/", PolicyCompareView, "compare"),
+            self.at("<int:pk>/history/<int:version>/restore/", PolicyRestoreView, "restore"),
+            self.at("review/<slug:token>/", PolicyReviewView, "review"),
+            self.at("say/", PolicySayView, "say"),
             *super().get_urls(),
         ]
 

@@ -33,11 +33,7 @@ _WALKS = {"ctid": "By pages of the table", "key": "By key"}
 
 
 class PurgePresenter(RunPresenter):
-    def subject(self, run: Run) -> str | SafeString:
-        policy = run.parameters.get("policy")
-        if policy is None:
-            return run.subject
-        return link(run.subject, "retention_retentionpolicy_change", policy)
+    about = ("policy", "retention_retentionpolicy_change")
 
     def plan(self, run: Run) -> list[Fact]:
         return plan_facts(run.plan)
