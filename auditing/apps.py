@@ -9,7 +9,13 @@ class AuditingConfig(AppConfig):
     name = "auditing"
     verbose_name = "Auditing"
     role_permissions: ClassVar[dict[str, list[str]]] = {
-        "officer": ["view_*", "restore_version", "annotate_version", "track_table"],
+        "officer": [
+            "view_*",
+            "restore_version",
+            "annotate_version",
+            "track_table",
+            "export_evidence",
+        ],
         "support": [
             "view_trackedtable",
             "view_changestatement",
@@ -18,7 +24,7 @@ class AuditingConfig(AppConfig):
             "annotate_version",
         ],
         "operator": ["view_*", "track_table"],
-        "auditor": ["view_*"],
+        "auditor": ["view_*", "export_evidence"],
     }
 
     def ready(self) -> None:
@@ -28,9 +34,12 @@ class AuditingConfig(AppConfig):
         from auditing.context import follow
         from auditing.selectors.history_copies import history_copies
         from auditing.selectors.seal_keys import blocks_signed
-
-        # Kinds of runs.
-        from auditing.services import audit_redact, baseline, change_revert  # noqa: F401
+        from auditing.services import (  # noqa: F401  (kinds of runs)
+            audit_redact,
+            baseline,
+            change_revert,
+            evidence_export,
+        )
         from operations import copies, key_uses
 
         connection_created.connect(

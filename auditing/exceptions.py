@@ -51,3 +51,7 @@ class RedactRefused(Refused):
 
 class SealBroken(CustodyError):
     """A version is not what was sealed: whatever is done to it now would hide that."""
+
+
+class NothingSealed(Refused):
+    """There is no block yet, and so nothing to prove."""

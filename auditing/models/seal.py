@@ -30,6 +30,7 @@ class SealBlock(models.Model):
     class Meta:
         ordering: ClassVar = ["-number"]
         verbose_name = "sealed block"
+        permissions: ClassVar = [("export_evidence", "Can export evidence from the audit log")]
         indexes: ClassVar = [models.Index(fields=["made_at"], name="seal_block_made")]
 
     def __str__(self) -> str:

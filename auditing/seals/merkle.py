@@ -21,11 +21,11 @@ def root(leaves: Sequence[bytes]) -> bytes:
         return sha256(b"").digest()
     level = list(leaves)
     while len(level) > 1:
-        level = _above(level)
+        level = above(level)
     return level[0]
 
 
-def _above(level: list[bytes]) -> list[bytes]:
+def above(level: list[bytes]) -> list[bytes]:
     pairs = zip(level[::2], level[1::2], strict=False)
     above = [sha256(b"\1" + left + right).digest() for left, right in pairs]
     if len(level) % 2:
@@ -41,7 +41,7 @@ def path(leaves: Sequence[bytes], place: int) -> list[tuple[Side, bytes]]:
         neighbour = place ^ 1
         if neighbour < len(level):
             found.append(("left" if neighbour < place else "right", level[neighbour]))
-        level, place = _above(level), place // 2
+        level, place = above(level), place // 2
     return found
 
 
