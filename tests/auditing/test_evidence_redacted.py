@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +19,7 @@ from auditing.services.audit_seal import audit_seal
 from auditing.services.evidence_export import evidence_export
 from auditing.services.track import table_track
 from operations.models import Certificate, SigningKey
+from operations.services.certificates import certificate_issue
 from operations.services.key_rotate import key_compromised
 from operations.storage import storage
 from tests.auditing.evidence_kit import (
@@ -129,13 +131,9 @@ def test_versions_that_were_purged_are_missing_and_not_said_to_be_there(
 def test_the_manifest_of_an_archive_is_verified_by_the_certificate_of_its_purge(
     tmp_path: Path,
 ) -> None:
-    from operations.services.certificates import certificate_issue
-
     part = tmp_path / "parts" / "part-000001-1.1.csv.zst"
     part.parent.mkdir()
     part.write_bytes(b"rows")
-    import hashlib
-
     manifest = {
         "archive": "old-orders-1",
         "layout": {"format": "custody-archive/1"},
