@@ -24,7 +24,7 @@ class AuditingConfig(AppConfig):
             "annotate_version",
         ],
         "operator": ["view_*", "track_table"],
-        "auditor": ["view_*", "export_evidence"],
+        "auditor": ["view_*"],
     }
 
     def ready(self) -> None:

@@ -66,6 +66,8 @@ def key_compromised(
     """
     if since > timezone.now():
         raise UsageError(f"--since {since.isoformat()} has not come yet: say since when it leaked.")
+    # Anchors and certificates tell their time in whole seconds, rounded down.
+    since = since.replace(microsecond=0)
     if key.compromised_since is not None:
         # Never later than what was said before: what was doubted once stays so.
         since = min(since, key.compromised_since)
