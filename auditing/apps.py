@@ -36,6 +36,7 @@ class AuditingConfig(AppConfig):
         from auditing.selectors.seal_keys import blocks_signed
         from auditing.services import (  # noqa: F401  (kinds of runs)
             audit_redact,
+            audit_verify,
             baseline,
             change_revert,
             evidence_export,

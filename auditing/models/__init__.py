@@ -15,6 +15,7 @@ from auditing.models.seal import (
     SealSection,
 )
 from auditing.models.tracked import Handling, HistoryColumn, Layout, TrackedColumn, TrackedTable
+from auditing.models.verify import VerifyFinding
 
 __all__ = [
     "AuditEvent",
@@ -33,5 +34,6 @@ __all__ = [
     "SummaryPosition",
     "TrackedColumn",
     "TrackedTable",
+    "VerifyFinding",
     "VersionNote",
 ]

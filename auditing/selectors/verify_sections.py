@@ -1,0 +1,94 @@
+"""Sections for verifying: which there are in a stretch of numbers, and their leaves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from django.db import connections
+
+from auditing.models import RedactedValue, SealSection
+from auditing.seals.leaves import SALT, prefixes, salts_of
+from auditing.seals.merkle import HASH
+
+TILE = 4
+"""Sections that one piece of work begins with, or more when they overlap."""
+_COLUMNS = {"version": ("first", "last"), "image": ("first_statement", "last_statement")}
+
+
+@dataclass
+class Leaves:
+    """A section, ready to be compared with rows."""
+
+    section: SealSection
+    named: list[bytes]
+    salts: bytes
+    kept: dict[int, dict[bytes, bytes]]
+    """Of what is redacted, by place."""
+    matched: bytearray = field(default_factory=bytearray)
+    """A byte for each leaf."""
+
+    @property
+    def width(self) -> int:
+        return len(self.named) * SALT
+
+    def sealed(self, place: int) -> bytes:
+        return bytes(self.section.hashes[place * HASH : (place + 1) * HASH])
+
+
+def next_stretch(source: str, form: str, after: int | None, *, using: str) -> int | None:
+    """Where the next piece of work ends: the highest number of the sections that begin it.
+
+    None: there are no sections beyond `after`, and the rest of the line is one piece.
+    """
+    first, last = _COLUMNS.get(form, ("first", "last"))
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"SELECT max(s.last), count(*) FROM (SELECT {last} AS last"  # noqa: S608
+            " FROM custody.auditing_sealsection WHERE source = %s AND form = %s"
+            f" AND {last} > %s ORDER BY {first} LIMIT %s) AS s",
+            [source, form, -(2**63) if after is None else after, TILE],
+        )
+        upto, count = cursor.fetchone()
+    if count < TILE or upto is None:
+        return None
+    # Images of one statement are sealed by section, not by number: none is cut in two.
+    while form == "image":
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                "SELECT max(last_statement) FROM custody.auditing_sealsection"
+                " WHERE source = %s AND form = %s AND first_statement <= %s",
+                [source, form, upto],
+            )
+            [further] = cursor.fetchone()
+        if further <= upto:
+            break
+        upto = further
+    return int(upto)
+
+
+def leaves_between(
+    source: str, form: str, after: int | None, upto: int | None, *, using: str
+) -> list[Leaves]:
+    """The sections that have a number in the stretch."""
+    first, last = _COLUMNS.get(form, ("first", "last"))
+    sections = SealSection.objects.using(using).filter(source=source, form=form)
+    if after is not None:
+        sections = sections.filter(**{f"{last}__gt": after})
+    if upto is not None:
+        sections = sections.filter(**{f"{first}__lte": upto})
+    return [leaves_of(each, using=using) for each in sections.order_by("block_id", "place")]
+
+
+def leaves_of(section: SealSection, *, using: str) -> Leaves:
+    count = len(section.hashes) // HASH
+    if section.secret is not None:
+        salts = salts_of(bytes(section.secret).ljust(32, b"\0")[:32], count, len(section.names))
+    else:
+        salts = bytes(section.salts or b"")
+    kept: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+    if section.secret is None:
+        for each in RedactedValue.objects.using(using).filter(section=section):
+            [prefix] = prefixes([each.name])
+            kept[each.place][prefix] = bytes(each.commitment or each.salt or b"")
+    return Leaves(section, prefixes(section.names), salts, dict(kept), bytearray(count))

@@ -1,0 +1,185 @@
+"""The chain of blocks, and what was told of it outside the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditing.exceptions import AnchorUnusable
+from auditing.models import SealBlock, SealPosition, SealSection
+from auditing.seals import merkle
+from auditing.seals.found import Finding, Found
+from auditing.seals.headers import FIRST, Header, SectionHead, header_read
+from auditing.services.anchors import SignedAnchor, anchors, anchors_stored
+from operations import keys
+from operations.certificates.canonical import NotCanonical
+from operations.models import SigningKey
+from operations.selectors.keys import key_doubt
+from operations.storage import StorageError
+
+BLOCKS = 16
+"""That are looked at in one piece: each has some 16,000 leaves."""
+_LINES = 2000
+
+
+def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
+    """Blocks after one number, up to and with another: chained, signed, and each with its leaves.
+
+    Args:
+        upto: None for the end of the chain.
+    """
+    blocks = SealBlock.objects.using(using).filter(number__gt=after)
+    if upto is not None:
+        blocks = blocks.filter(number__lte=upto)
+    before = SealBlock.objects.using(using).filter(number=after).first()
+    previous, number = (before.hash if before else FIRST), after
+    findings: list[Finding] = []
+    checked = 0
+    for block in blocks.order_by("number").iterator(chunk_size=BLOCKS):
+        if block.number > number + 1:
+            findings.append(_gap(number + 1, block.number - 1))
+            previous = ""
+        number = block.number
+        findings += [
+            Finding("chain", text, block=number) for text in _problems(block, previous, using)
+        ]
+        previous = block.hash
+        checked += 1
+    if upto is not None and number < upto:
+        findings.append(_gap(number + 1, upto))
+    return Found(checked, tuple(findings))
+
+
+def _gap(first: int, last: int) -> Finding:
+    said = f"Block {first} is" if first == last else f"Blocks {first} to {last} are"
+    return Finding("chain", f"{said} missing from the chain.", block=first)
+
+
+def _problems(block: SealBlock, previous: str, using: str) -> Iterator[str]:
+    try:
+        header = header_read(block.header)
+    except NotCanonical as error:
+        yield f"The header of block {block.number} was altered: {error}"
+        return
+    name = f"Block {block.number}"
+    if header.hash != block.hash:
+        yield f"{name}: its header does not give its hash: one of them was altered."
+    if not keys.verify(header.signed, block.signature, header.key_id):
+        yield f"{name}: its signature does not fit its header, or its key is not one of ours."
+    elif doubt := _doubt(header):
+        yield f"{name}: {doubt}"
+    said = (header.number, header.key_id, header.made_at, header.leaves)
+    if said != (
+        block.number,
+        block.key_id,
+        block.made_at.isoformat("T", "microseconds"),
+        block.leaves,
+    ):
+        yield f"{name}: its row says something else than its signed header."
+    if previous and header.previous != previous:
+        yield f"{name} does not follow block {block.number - 1}: one of them was exchanged."
+    yield from _leaves(block, header, using)
+
+
+def _doubt(header: Header) -> str:
+    key = SigningKey.objects.filter(key_id=header.key_id).first()
+    return key_doubt(key, header.made_at) if key is not None else ""
+
+
+def _leaves(block: SealBlock, header: Header, using: str) -> Iterator[str]:
+    sections = list(SealSection.objects.using(using).filter(block=block).order_by("place"))
+    name = f"Block {block.number}"
+    heads = [
+        SectionHead(
+            each.source,
+            each.form,  # type: ignore[arg-type]
+            len(each.hashes) // merkle.HASH,
+            each.meta,
+            each.names,
+        )
+        for each in sections
+    ]
+    if heads != header.sections:
+        yield f"{name}: its sections are not those of its header: one was altered or is gone."
+    elif any(len(each.ids) * merkle.HASH != len(each.hashes) for each in sections):
+        yield f"{name}: a list of its numbers was altered."
+    leaves = [leaf for each in sections for leaf in merkle.split(bytes(each.hashes))]
+    if merkle.root(leaves).hex() != header.root:
+        yield f"{name}: its leaves do not give its root: they were altered."
+
+
+def anchors_verify(*, using: str) -> Found:
+    """That the database still has what was told outside of it."""
+    position = SealPosition.objects.using(using).first()
+    if position is None:
+        return Found(0)
+    findings: list[Finding] = []
+    told: list[SignedAnchor] = []
+    try:
+        told = list(anchors(position.chain))
+    except AnchorUnusable as error:
+        findings.append(Finding("anchor", str(error)))
+    rewound = [each for each in told if each.anchor.kind == "rewound"]
+    findings += [
+        Finding("anchor", f"The rewind in {each.where} is not signed by us.")
+        for each in rewound
+        if not _signed(each)
+    ]
+    rewound = [each for each in rewound if _signed(each)]
+    standing = _standing(told)
+    try:
+        standing += [
+            each
+            for each in anchors_stored(position.chain)
+            if not any(
+                back.anchor.number < each.anchor.number and back.anchor.at >= each.anchor.at
+                for back in rewound
+            )
+        ]
+    except (AnchorUnusable, StorageError) as error:
+        findings.append(Finding("anchor", str(error)))
+    for start in range(0, len(standing), _LINES):
+        findings += _compared(standing[start : start + _LINES], using)
+    return Found(len(standing), tuple(findings))
+
+
+def _signed(each: SignedAnchor) -> bool:
+    return keys.verify(each.anchor.signed, each.signature, each.anchor.key_id)
+
+
+def _standing(told: list[SignedAnchor]) -> list[SignedAnchor]:
+    """Anchors of blocks that were not given up by a later, accepted rewind."""
+    found: list[SignedAnchor] = []
+    limit: int | None = None
+    for each in reversed(told):
+        if each.anchor.kind == "rewound":
+            if _signed(each):
+                limit = each.anchor.number if limit is None else min(limit, each.anchor.number)
+        elif limit is None or each.anchor.number <= limit:
+            found.append(each)
+    return found[::-1]
+
+
+def _compared(told: list[SignedAnchor], using: str) -> Iterator[Finding]:
+    numbers = [each.anchor.number for each in told]
+    known = dict(
+        SealBlock.objects.using(using).filter(number__in=numbers).values_list("number", "hash")
+    )
+    gone = [each for each in told if each.anchor.number not in known]
+    for each in told:
+        anchor = each.anchor
+        if known.get(anchor.number) == anchor.hash or each in gone:
+            continue
+        said = "is not the block that was anchored" if _signed(each) else "has a forged anchor"
+        yield Finding(
+            "anchor",
+            f"Block {anchor.number} {said} at {anchor.at} ({each.where}).",
+            block=anchor.number,
+        )
+    if gone:
+        last = gone[-1].anchor
+        yield Finding(
+            "anchor",
+            f"The database was rewound: block {last.number}, anchored at {last.at} "
+            f"({gone[-1].where}), is not there.",
+            block=last.number,
+        )
