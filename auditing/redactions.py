@@ -6,17 +6,40 @@ know of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from auditing.models import TrackedTable
+from auditing.selectors.redactable import Redactable, Stretch
+from operations.runs.kinds import Beat
 
 
 class Elsewhere(Protocol):
-    """One place where versions are kept."""
+    """One place where versions are kept. Lists are sentences for people, but for `done`."""
 
-    def __call__(self, tracked: TrackedTable, *, using: str) -> Iterator[str]:
-        """Sentences: what it is, until when it stays, and how the values go from there."""
+    def planned(self, tracked: TrackedTable, *, using: str) -> list[str]:
+        """What will be done there, and what cannot be, and until when that stays."""
+        ...
+
+    def redact(
+        self,
+        tracked: TrackedTable,
+        columns: Sequence[Redactable],
+        stretches: Sequence[Stretch],
+        *,
+        run_id: int,
+        beat: Beat,
+        using: str,
+    ) -> None:
+        """Takes the values away, durably. Outside a transaction; repeatable after any kill."""
+        ...
+
+    def done(self, tracked: TrackedTable, *, run_id: int, using: str) -> list[dict[str, Any]]:
+        """What the run changed there, JSON for the certificate."""
+        ...
+
+    def remaining(self, tracked: TrackedTable, *, using: str) -> list[str]:
+        """What still may hold values, why, and until when."""
         ...
 
 
@@ -32,6 +55,5 @@ def unregister(name: str) -> None:
     _places.pop(name, None)
 
 
-def kept_elsewhere(tracked: TrackedTable, *, using: str) -> list[str]:
-    """Everything that is known to keep versions of the table beside its history, in words."""
-    return [told for place in _places.values() for told in place(tracked, using=using)]
+def places() -> list[Elsewhere]:
+    return list(_places.values())

@@ -34,6 +34,7 @@ class RetentionConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the kinds of run.
+        from auditing import redactions
         from operations import vetoes
         from retention.selectors.holds import VETO, HoldVeto
         from retention.services import (  # noqa: F401
@@ -42,5 +43,7 @@ class RetentionConfig(AppConfig):
             policy_change_run,
             purge,
         )
+        from retention.services.archive_redact import ArchivesOfHistory
 
         vetoes.register(VETO, HoldVeto())
+        redactions.register("archives", ArchivesOfHistory())

@@ -13,7 +13,7 @@ from auditing.exceptions import BadColumns, RedactRefused
 from auditing.models import Operation, TrackedTable
 from auditing.seals.leaves import REST
 from auditing.selectors.images import ImageColumn, Shape
-from auditing.selectors.keys import has_one_place, key_is, key_values, record_id_of, type_name
+from auditing.selectors.keys import has_one_place, key_is, key_values, record_id_of
 from operations.catalogue.identifiers import Identifier, quoted
 
 RECORDS = 200
@@ -188,9 +188,7 @@ def keys_are(shape: Shape, record_ids: Sequence[str]) -> sql.Composable:
     [*columns] = shape.key
     if len(columns) == 1 and has_one_place(columns[0]):
         kept = columns[0].kept[0]
-        array = sql.SQL("{}::pg_catalog.{}[]").format(
-            sql.Literal(list(record_ids)), Identifier(type_name(kept.type))
-        )
+        array = sql.SQL("{}::{}[]").format(sql.Literal(list(record_ids)), sql.SQL(kept.type))
         return sql.SQL("{} = ANY ({})").format(Identifier("h", kept.name), array)
     return sql.SQL("({})").format(
         sql.SQL(" OR ").join(key_is(shape, key_values(shape, each)) for each in record_ids)

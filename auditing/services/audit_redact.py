@@ -22,6 +22,7 @@ from django.db import connections
 
 from auditing.exceptions import AnchorUnusable, SealBroken
 from auditing.models import SealPosition, TrackedTable
+from auditing.redactions import places
 from auditing.selectors.images import shape_of
 from auditing.selectors.redactable import Pick, Redactable, Stretch
 from auditing.services.audit_seal import audit_seal
@@ -45,7 +46,14 @@ SLOTS = 1 << 20
 """Salts that one step writes at most, 16 bytes each, unless one section has more."""
 _SIZE = (500, 20, 8_000)
 """Versions of a step: first, least, most."""
-_START: dict[str, Any] = {"pass": 1, "values": 0, "partitions": [], "left": 0}
+_START: dict[str, Any] = {
+    "pass": 1,
+    "values": 0,
+    "partitions": [],
+    "left": 0,
+    "history": False,
+}
+"""`history`: it is done, and what is kept elsewhere is next."""
 
 
 @register
@@ -65,6 +73,8 @@ class AuditRedact(RunKind):
         self.rest: list[Group] = []
         self.columns: tuple[Redactable, ...] = ()
         self.space: dict[str, Any] = {}
+        self.history_done = bool(run.cursor.get("history"))
+        self.next_done = self.history_done
         self.seconds = 0.0
 
     @classmethod
@@ -83,16 +93,29 @@ class AuditRedact(RunKind):
     def prepare(self, beat: Beat) -> None:
         if self.groups is not None:
             return
-        with suppress(AnchorUnusable):
-            audit_seal(using=self.using)
         shape = shape_of(self.tracked)
         found = [shape.column(attnum) for attnum in self.parameters["columns"]]
         self.columns = tuple(Redactable(column) for column in found if column is not None)
+        stretches = [Stretch(*each) for each in self.parameters["stretches"]]
+        if self.history_done:
+            self.groups = []
+            for place in places():
+                place.redact(
+                    self.tracked,
+                    self.columns,
+                    stretches,
+                    run_id=self.run_id,
+                    beat=beat,
+                    using=self.using,
+                )
+            return
+        with suppress(AnchorUnusable):
+            audit_seal(using=self.using)
         work = redact_find(
             self.tracked,
             shape,
             self.columns,
-            [Stretch(*each) for each in self.parameters["stretches"]],
+            stretches,
             beat=beat,
             using=self.using,
         )
@@ -129,6 +152,8 @@ class AuditRedact(RunKind):
     def step(self, run: Run) -> Step:
         began = time.monotonic()
         cursor = {**_START, **run.cursor}
+        if cursor["history"]:
+            return Step(cursor, 0, finished=True)
         taken, self.rest = self._bite()
         versions = 0
         partitions = set(cursor["partitions"])
@@ -140,13 +165,13 @@ class AuditRedact(RunKind):
             cursor["values"] += done.values
             partitions |= {pick.partition for pick in group.picks}
         cursor["partitions"] = sorted(partitions)
-        finished = False
         if not self.rest:
-            finished = not self.unsealed or cursor["pass"] >= PASSES
+            cursor["history"] = not self.unsealed or cursor["pass"] >= PASSES
             cursor["left"] = len(self.unsealed)
             cursor["pass"] += 1
+        self.next_done = cursor["history"]
         self.seconds = time.monotonic() - began
-        return Step(cursor, versions, finished=finished)
+        return Step(cursor, versions, finished=False)
 
     def _bite(self) -> tuple[list[Group], list[Group]]:
         """What one step takes, and what is left."""
@@ -166,12 +191,13 @@ class AuditRedact(RunKind):
 
     def committed(self) -> None:
         self.size.took(self.seconds)
+        self.history_done = self.next_done
         # What was not sealed yet is looked for again when all else is done.
         self.groups = self.rest or None
 
     def rolled_back(self, error: BaseException) -> None:
         self.size.shrink()
-        self.groups = None
+        self.groups, self.next_done = None, self.history_done
 
     def verify(self, run: Run, beat: Beat) -> None:
         """Reads nothing back: frees the place of the old rows, and their statistics."""
@@ -213,7 +239,7 @@ def redact_request(
     run = run_open_for(kind=AUDIT_REDACT, subject=plan.subject)
     if run is not None and run.parameters == plan.parameters:
         return run_again(run=run, requester=requester, reason=reason)
-    if not plan.total:
+    if not plan.total and not plan.facts["elsewhere"]:
         return None
     return run_create(
         kind=AUDIT_REDACT,

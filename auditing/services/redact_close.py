@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from auditing.models import AuditEvent, RedactedValue, TrackedTable
-from auditing.redactions import kept_elsewhere
+from auditing.redactions import places
 from auditing.seals.redacted import RedactedLine, redacted_digest
 from auditing.services.events import event_add
 from operations.models import Run
@@ -42,11 +42,16 @@ def redact_close(
         "columns": columns,
         "versions": run.done,
         "values": len(lines),
+        "elsewhere": [
+            done
+            for each in places()
+            for done in each.done(tracked, run_id=run.pk, using=run.database)
+        ],
         "outcome": outcome,
         "space": space,
         "certificate": None,
     }
-    if lines:
+    if lines or result["elsewhere"]:
         body = _body(run, tracked, result, lines)
         certificate = certificate_issue(kind=REDACTION, subject=run.subject, body=body, run=run)
         result["certificate"] = certificate.number
@@ -91,13 +96,16 @@ def _body(
         "finished_at": timezone.now().isoformat(),
         "redacted_values": len(lines),
         "redacted_sha256": redacted_digest(lines),
-        "blocks": {"first": min(blocks), "last": max(blocks), "count": len(blocks)},
+        "blocks": {"first": min(blocks), "last": max(blocks), "count": len(blocks)}
+        if blocks
+        else {},
+        "rewritten_elsewhere": result["elsewhere"],
         "vacuumed": result["space"].get("vacuumed", []),
         "written_anew": result["space"].get("rewritten", []),
         "still_to_do": result["space"].get("left", []),
         "copies_that_remain": [
             *REMAINING,
-            *kept_elsewhere(tracked, using=run.database),
+            *(said for each in places() for said in each.remaining(tracked, using=run.database)),
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,8 +10,9 @@ from django.db import connections, transaction
 
 from auditing.exceptions import NoSuchVersion, RedactRefused, RestoreRefused
 from auditing.models import TrackedTable
-from auditing.redactions import kept_elsewhere
+from auditing.redactions import places
 from auditing.selectors.images import Shape, history_exists, shape_of
+from auditing.selectors.keys import key_values
 from auditing.selectors.lifetimes import stretches_of
 from auditing.selectors.queries import pin
 from auditing.selectors.redactable import (
@@ -70,7 +72,8 @@ def redact_plan(wanted: Wanted, *, using: str) -> Plan:
             "history reach the end of its term."
         )
     columns = redactable(shape, wanted.columns)
-    records, chosen_by = _records(shape, wanted, using)
+    elsewhere = [said for each in places() for said in each.planned(tracked, using=using)]
+    records, chosen_by = _records(shape, wanted, bool(elsewhere), using)
     stretches = stretches_of(shape, records, using=using)
     versions, values_in = _versions(tracked, shape, columns, stretches, using)
     other = sorted({each.record_id for each in stretches if (each.first, each.last) != WHOLE})
@@ -85,7 +88,7 @@ def redact_plan(wanted: Wanted, *, using: str) -> Plan:
         "versions": versions,
         "months": values_in,
         "cautions": _cautions(tracked, shape, columns, records, using),
-        "kept_elsewhere": kept_elsewhere(tracked, using=using),
+        "elsewhere": elsewhere,
         "vacuum_full": wanted.vacuum_full,
     }
     return Plan(
@@ -105,11 +108,11 @@ def redact_plan(wanted: Wanted, *, using: str) -> Plan:
     )
 
 
-def _records(shape: Shape, wanted: Wanted, using: str) -> tuple[list[str], str]:
+def _records(shape: Shape, wanted: Wanted, elsewhere: bool, using: str) -> tuple[list[str], str]:
     if wanted.where:
         records, said = _by_condition(shape, wanted.where, using)
     else:
-        records = [_record(shape, key) for key in wanted.keys]
+        records = [_record(shape, key, elsewhere=elsewhere) for key in wanted.keys]
         said = f"key {', '.join(records[:_SHOWN])}"
     if len(records) > MOST:
         raise RedactRefused(
@@ -119,8 +122,12 @@ def _records(shape: Shape, wanted: Wanted, using: str) -> tuple[list[str], str]:
     return list(dict.fromkeys(records)), said
 
 
-def _record(shape: Shape, key: str) -> str:
+def _record(shape: Shape, key: str, *, elsewhere: bool) -> str:
+    """Of a record whose versions are all kept elsewhere, as it is written in one of its types."""
     page = versions_of(shape.tracked, key, limit=1, shape=shape)
+    if not page.versions and elsewhere:
+        values = key_values(shape, key)
+        return values[0] if len(values) == 1 else json.dumps(values, separators=(",", ":"))
     if not page.versions:
         raise NoSuchVersion(f"{shape.tracked} {key} has no versions.")
     return page.versions[0].record_id

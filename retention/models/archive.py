@@ -45,6 +45,11 @@ class Archive(models.Model):
     rows = models.BigIntegerField(default=0)
     bytes = models.BigIntegerField(default=0, help_text="As stored, compressed.")
     manifest_sha256 = models.CharField(max_length=64, blank=True)
+    redactions = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Runs that wrote parts anew without values that were redacted from the history.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     completed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -190,8 +190,10 @@ def _manifest(archive: Archive, parts: list[ArchivePart], store: Storage) -> lis
     if digest != archive.manifest_sha256:
         problems.append(Problem(file, "is not what was written: its SHA-256 differs"))
     certified = _certified(archive)
-    if certified is not None and certified.get("manifest_sha256") != digest:
+    if certified is not None and certified.get("manifest_sha256") != _first(archive, digest):
         problems.append(Problem(file, "is not the one that the run's certificate names"))
+    if (newest := _redacted(archive)) is not None and newest != digest:
+        problems.append(Problem(file, "is not the one that the redaction's certificate names"))
     sums = archive.parts.aggregate(rows=Sum("rows"), bytes=Sum("bytes"))
     wanted = {
         "archive": archive.name,
@@ -232,6 +234,26 @@ def _certified(archive: Archive) -> dict[str, Any] | None:
     body = certificate.body.get("body", {})
     named = [body.get("archive") or {}, *body.get("archives_of_what_went_along", [])]
     return next((each for each in named if each.get("name") == archive.name), {})
+
+
+def _first(archive: Archive, digest: str) -> str:
+    """What the manifest was when the purge was certified."""
+    return archive.redactions[0]["former_manifest_sha256"] if archive.redactions else digest
+
+
+def _redacted(archive: Archive) -> str | None:
+    """What the last redaction's certificate says of the manifest; None while there is none."""
+    if not archive.redactions:
+        return None
+    run = archive.redactions[-1]["run"]
+    certificate = Certificate.objects.filter(run_id=run, kind="redaction").first()
+    if certificate is None:
+        return None
+    named = certificate.body.get("body", {}).get("rewritten_elsewhere", [])
+    found: dict[str, Any] = next(
+        (each for each in named if each.get("archive") == archive.name), {}
+    )
+    return str(found.get("manifest_sha256", ""))
 
 
 def _compared(file: str, found: dict[str, Any], wanted: dict[str, Any]) -> list[Problem]:

@@ -131,14 +131,15 @@ def _complete(archive: Archive, run: Run) -> None:
     if protection_of(run).term is not None and archive.expires_at is not None:
         archive.locked_until = lock_until = archive.expires_at
         lock_parts(archive, lock_until, store)
-    manifest = _manifest(archive, run)
+    manifest = manifest_of(archive, run)
     write_once(store, f"{archive.folder}/manifest.json", manifest, lock_until=lock_until)
     archive.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
     archive.state, archive.completed_at = Archive.State.COMPLETE, now
     archive.save()
 
 
-def _manifest(archive: Archive, run: Run) -> bytes:
+def manifest_of(archive: Archive, run: Run) -> bytes:
+    """Of an archive that the run wrote: the same bytes each time."""
     parts = archive.parts.order_by("number").values(
         "number",
         "file",
@@ -164,6 +165,7 @@ def _manifest(archive: Archive, run: Run) -> bytes:
         "rows": archive.rows,
         "bytes": archive.bytes,
         "parts": list(parts),
+        **({"redactions": archive.redactions} if archive.redactions else {}),
     }
     return (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()
 
