@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,11 +17,18 @@ from config.embedded import EmbeddedPostgres
 
 
 @contextmanager
-def own_server() -> Iterator[EmbeddedPostgres]:
-    """A server to which Django's connections go meanwhile."""
+def own_server(
+    *, version: int = 0, settings: Mapping[str, str] | None = None, empty: bool = False
+) -> Iterator[EmbeddedPostgres]:
+    """A server to which Django's connections go meanwhile.
+
+    Args:
+        version: another than the one that is tested with.
+        empty: without the console's tables.
+    """
     folder = Path(tempfile.mkdtemp(prefix="custody-test-"))
-    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
-    made = EmbeddedPostgres(folder / "postgres", version=version, sync=False)
+    version = version or int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    made = EmbeddedPostgres(folder / "postgres", version=version, settings=settings, sync=False)
     made.hold()
     place = made.conninfo()
     usual = dict(connection.settings_dict)
@@ -30,7 +37,8 @@ def own_server() -> Iterator[EmbeddedPostgres]:
         HOST=place["host"], PORT=place["port"], USER=place["user"], NAME=place["dbname"]
     )
     try:
-        call_command("migrate", verbosity=0)
+        if not empty:
+            call_command("migrate", verbosity=0)
         yield made
     finally:
         connection.close()

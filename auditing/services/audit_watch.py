@@ -12,6 +12,7 @@ import logging
 from auditing.models import TrackedTable
 from auditing.selectors.tracked import Standing, standings
 from auditing.services.baseline import AUDIT_BASELINE, baseline_start
+from auditing.services.cluster_adopt import cluster_adopt
 from auditing.services.sync import table_sync
 from operations.exceptions import CustodyError
 from operations.selectors.runs import run_open_for
@@ -21,6 +22,7 @@ from operations.services.alerts import alert_raise, alerts_resolve_others
 AUDIT_WATCH = "auditing.audit_watch"
 PREFIX = "audit:"
 WATCHER = "audit-watch"
+RESTORED = f"{PREFIX}restored"
 _REASON = "Found by the watch over audited tables."
 log = logging.getLogger(__name__)
 
@@ -28,9 +30,18 @@ log = logging.getLogger(__name__)
 def audit_watch(*, using: str = "default") -> None:
     """Adjusts every table that drifted, starts the baselines that are due, raises alerts.
 
-    A table that could not be adjusted keeps no other from it; the next look tries again.
+    A table that could not be adjusted keeps no other from it; the next look tries again. In a
+    database that was restored the tables are found again first.
     """
     troubled: dict[str, str] = {}
+    if failures := cluster_adopt(using=using).failures:
+        troubled[RESTORED] = "\n".join(failures)
+        alert_raise(
+            key=RESTORED,
+            summary="The database was restored, and not every audited table could be found again.",
+            remedy=f"{troubled[RESTORED]}\nUntil then nothing is summarised or sealed. "
+            "manage.py audit_sync tries again, as this does in a few minutes.",
+        )
     for standing in standings(using=using):
         key = f"{PREFIX}{standing.tracked.pk}"
         try:

@@ -270,7 +270,7 @@ class _Restore:
         shape = self._target.shape
         found = self._rows(
             "SELECT max(h.seq) FROM {history} h WHERE {key} AND h.seq > {seq}"
-            " AND h.xid = pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8",
+            " AND h.xid = (SELECT custody.audit_xid())",
             key=key_is(shape, key_values(shape, self._version.record_id)),
             seq=sql.Literal(self._version.seq),
         )

@@ -20,6 +20,7 @@ from django.db import OperationalError, connections, transaction
 from psycopg import errors, sql
 
 from auditing.models import SummaryPosition
+from auditing.services.cluster_adopt import cluster_adopt
 from auditing.services.summary_index import summary_index
 from operations.catalogue.identifiers import Identifier
 from operations.session import set_local
@@ -127,7 +128,12 @@ SELECT tracked_id, count(*) FROM made GROUP BY tracked_id
 """)
 _UNION = sql.SQL(" UNION ALL ")
 _COMMITTED = {
-    "on": sql.SQL("pg_xact_commit_timestamp(m.xid::text::xid8::xid)"),
+    # Of another cluster, before a restore, this one knows nothing.
+    "on": sql.SQL(
+        "(SELECT CASE WHEN m.xid > n.xid_offset"
+        " THEN pg_xact_commit_timestamp((m.xid - n.xid_offset)::text::xid8::xid) END"
+        " FROM custody.auditing_numbering AS n)"
+    ),
     "off": sql.SQL("NULL::timestamptz"),
 }
 # Since when a transaction that is open may have written: since the pass before the one that did not
@@ -167,9 +173,15 @@ def statement_summarise(*, within: float | None = None, using: str = "default") 
     Two callers share the work. One that waits over PATIENCE for the other leaves it to it. Not to
     be called in a transaction: raises RuntimeError.
 
+    In a database that was restored, its tables are found again first; while one cannot be, nothing
+    is made.
+
     Args:
         within: seconds after which the rest is left to whoever comes next.
     """
+    if not cluster_adopt(using=using).complete:
+        # By numbers of another cluster it would take rows for told that are not.
+        return 0
     added, began, touched = 0, False, set[str]()
     start = time.monotonic()
     try:

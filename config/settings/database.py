@@ -46,7 +46,9 @@ def _django_database(url: str) -> dict[str, object]:
     options.setdefault("connect_timeout", 5)
     options.setdefault("application_name", "custody")
     theirs = str(options.get("options", ""))
-    options["options"] = f"{theirs} -c search_path=custody -c TimeZone=UTC".strip()
+    # Whatever the server's defaults are: what is read is what Python can read.
+    ours = "-c search_path=custody -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres"
+    options["options"] = f"{theirs} {ours}".strip()
     database["OPTIONS"] = options
     return database
 

@@ -97,7 +97,7 @@ def _event(  # noqa: PLR0917
 def _line(event: AuditEvent, rows: int, run: Run) -> None:
     number, xid, role, client = _ask(
         run,
-        "SELECT nextval('custody.audit_statement_seq'), pg_current_xact_id()::text::bigint,"
+        "SELECT nextval('custody.audit_statement_seq'), custody.audit_xid(),"
         " session_user::text, host(inet_client_addr())",
     )
     ChangeStatement.objects.create(
