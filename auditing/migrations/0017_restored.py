@@ -36,6 +36,6 @@ ALTER TABLE custody.auditing_numbering DROP COLUMN cluster, DROP COLUMN before, 
 
 
 class Migration(migrations.Migration):
-    dependencies = [("auditing", "0015_evidence")]
+    dependencies = [("auditing", "0016_verify_findings")]
 
     operations = [run_sql_file("auditing", "0010_restored.sql", reverse=_REVERSE)]
