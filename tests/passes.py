@@ -68,11 +68,15 @@ def lines(said: queue.SimpleQueue[str | int]) -> Iterator[str | int]:
 def main() -> int:
     said: queue.SimpleQueue[str | int] = queue.SimpleQueue()
     threading.Thread(target=older, args=[said], daemon=True).start()
-    code = subprocess.run([*PYTEST, *WORKERS], check=False).returncode
-    for each in lines(said):
-        if isinstance(each, int):
-            return code or each
-        print(each, end="", flush=True)
+    try:
+        code = subprocess.run([*PYTEST, *WORKERS], check=False).returncode
+        for each in lines(said):
+            if isinstance(each, int):
+                return code or each
+            print(each, end="", flush=True)
+    except KeyboardInterrupt:
+        # Whoever pressed Ctrl-C interrupted the passes as well.
+        return 130
     return code
 
 
