@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from django.db import connections
 from psycopg import sql
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn
 
 from auditing.context import context_send
@@ -89,4 +89,8 @@ def _end(session: psycopg.Connection[Any]) -> None:
 def _error(result: Any, session: psycopg.Connection[Any]) -> psycopg.Error:
     if result is None:
         return psycopg.OperationalError("the connection was lost")
-    return psycopg.errors.error_from_result(result, encoding=session.info.encoding)
+    error = psycopg.errors.error_from_result(result, encoding=session.info.encoding)
+    if error.sqlstate is None and session.pgconn.status != ConnStatus.OK:
+        # libpq threw away why the server had ended the session before the statement came.
+        return psycopg.OperationalError(str(error))
+    return error

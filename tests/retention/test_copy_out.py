@@ -125,3 +125,21 @@ def test_a_session_that_is_ended_in_the_middle_is_an_error_and_not_an_end(
         attempt("SELECT repeat('x', 1000) FROM generate_series(1, 100000)", kill)
     connection.close()
     assert execute("SELECT 1") == [(1,)]
+
+
+def test_a_session_that_was_ended_before_the_copy_is_a_lost_connection(
+    execute: Execute, other_session: Callable[[], psycopg.Connection]
+) -> None:
+    """As the server ends a step that took too long: the run takes another, and does not fail."""
+
+    def copy_too_late() -> None:
+        with transaction.atomic():
+            (pid,) = execute("SELECT pg_backend_pid()")[0]
+            other_session().execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            copy_out(copy("SELECT 1"), nothing, using="default")
+
+    with pytest.raises(OperationalError) as raised:
+        copy_too_late()
+    assert isinstance(raised.value.__cause__, psycopg.OperationalError)
+    connection.close()
+    assert execute("SELECT 1") == [(1,)]
