@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.db import connections
+from psycopg import sql
 
 from auditing.models import TrackedTable
+from auditing.selectors.images import Shape
+from auditing.selectors.keys import record_id_of
+from auditing.selectors.redactable import RECORDS, keys_are
 
 _NUMBER = re.compile(r"(?:rest\.)?([0-9]+)")
 
@@ -78,3 +82,25 @@ def is_redacted(tracked: TrackedTable, *, using: str) -> bool:
     with connections[using].cursor() as cursor:
         cursor.execute(_ANY, [str(tracked.history)])
         return bool(cursor.fetchone()[0])
+
+
+def last_redacted(shape: Shape, record_ids: Sequence[str]) -> dict[str, set[int]]:
+    """The attnums that the last versions of these records lost: a live row may still have them."""
+    if not is_redacted(shape.tracked, using=shape.using):
+        return {}
+    found: dict[str, set[int]] = {}
+    for start in range(0, len(record_ids), RECORDS):
+        query = sql.SQL(
+            "SELECT DISTINCT ON ({record}) h.seq, h.statement, {record} FROM {history} h"
+            " WHERE {keys} ORDER BY {record}, h.seq DESC, h.statement DESC"
+        ).format(
+            record=record_id_of(shape),
+            history=shape.history,
+            keys=keys_are(shape, record_ids[start : start + RECORDS]),
+        )
+        with connections[shape.using].cursor() as cursor:
+            cursor.execute(query)
+            places = [Place(*row) for row in cursor.fetchall()]
+        redacted = redacted_columns(shape.tracked, places, using=shape.using)
+        found |= {place.record_id: attnums for place, attnums in redacted.items()}
+    return found

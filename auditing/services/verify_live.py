@@ -7,6 +7,7 @@ tells of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.db import connections, transaction
 
@@ -15,6 +16,7 @@ from auditing.seals.found import Finding, Found
 from auditing.selectors.images import Shape, history_exists, shape_of
 from auditing.selectors.live_rows import Different, LiveSlice, comparable, live_slice
 from auditing.selectors.live_rows import live_cut as cut
+from auditing.selectors.redacted import last_redacted
 from auditing.selectors.tracked import Standing, standings
 from auditing.services.event_trigger import event_trigger_stands
 
@@ -73,6 +75,7 @@ def live_verify(
             break
     # A column may have got another type between reading its name and its rows.
     both = [each for each in looks[0].different if each in set(looks[-1].different)]
+    both = _without_redacted(shape, both) if both else both
     return Found(looks[0].rows, tuple(_finding(tracked, standing, each) for each in both))
 
 
@@ -92,6 +95,20 @@ def _live(tracked: TrackedTable, using: str) -> tuple[Shape, Standing, bool] | N
         )
         row = cursor.fetchone()
     return shape, standing, bool(row and row[0])
+
+
+def _without_redacted(shape: Shape, found: list[Different]) -> list[Different]:
+    """A column that was redacted in the last version is not compared: the row may still have it."""
+    lost = last_redacted(shape, [each.record_id for each in found if each.how == "other"])
+    if not lost:
+        return found
+    left = []
+    for each in found:
+        gone = {c.name for c in shape.columns if c.attnum in lost.get(each.record_id, ())}
+        columns = tuple(name for name in each.columns if name not in gone)
+        if columns or not gone:
+            left.append(replace(each, columns=columns))
+    return left
 
 
 def _finding(tracked: TrackedTable, standing: Standing, each: Different) -> Finding:
