@@ -38,6 +38,13 @@ from operations.models import Run
 from operations.services.actors import actor_get, login_name
 
 
+_OLD = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command found or did."""
@@ -86,7 +93,7 @@ class CustodyCommand(BaseCommand):
         except CustodyError as error:
             self._fail(str(error), error.exit_code, options, type(error).__name__)
         except ProgrammingError as error:
-            if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
+            if isinstance(error.__cause__, _OLD):
                 self._fail(
                     "The console's tables are missing or old: run manage.py migrate first.",
                     1,

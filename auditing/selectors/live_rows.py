@@ -148,11 +148,18 @@ def _read(table: TableName, *, whole: bool) -> sql.Composable:
 
 
 def columns_compared(shape: Shape) -> list[ImageColumn]:
-    """Captured columns that are there, of a type that the history has a column for."""
+    """Captured columns that are there, of a type that the history has a column for.
+
+    Not those that nobody asked to follow: a change of them alone makes no version.
+    """
+    followed = set(shape.tracked.columns.filter(significant=True).values_list("attnum", flat=True))
     return [
         each
         for each in shape.captured
-        if each.live is not None and each.kept and each.kept[0].source_type == each.live.source
+        if each.attnum in followed
+        and each.live is not None
+        and each.kept
+        and each.kept[0].source_type == each.live.source
     ]
 
 

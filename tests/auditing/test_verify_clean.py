@@ -102,6 +102,16 @@ def test_partitions_children_and_tables_captured_row_by_row(execute: Execute, pe
     assert verified(person)[1] == []
 
 
+def test_a_change_that_nobody_asked_to_follow_is_no_finding(execute: Execute, person: User) -> None:
+    execute("CREATE TABLE app.jobs (id int PRIMARY KEY, name text, beat int)")
+    terms = TrackTerms(significant=["name"])
+    table_track("app.jobs", actor=person, reason="the law", terms=terms)
+    execute("INSERT INTO app.jobs VALUES (1, 'a', 1)")
+    execute("UPDATE app.jobs SET beat = 2")
+    audit_seal()
+    assert verified(person)[1] == []
+
+
 def test_what_is_open_or_not_sealed_yet_is_no_finding(
     execute: Execute, person: User, other_session: Callable[[], psycopg.Connection[Any]]
 ) -> None:
