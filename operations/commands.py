@@ -37,7 +37,6 @@ from operations.exceptions import CustodyError
 from operations.models import Run
 from operations.services.actors import actor_get, login_name
 
-
 _OLD = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
