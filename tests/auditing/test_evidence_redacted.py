@@ -163,6 +163,7 @@ def test_the_manifest_of_an_archive_is_verified_by_the_certificate_of_its_purge(
         certificate.write_bytes(file.read())
     code, said = examine(path, alone=tmp_path)
     assert (code, "nothing signs" in said) == (0, True), said
+    assert said.endswith("YES, but mind the notes.\n")
     whole = (path, certificate, "--parts", part.parent)
     code, said = examine(*whole, alone=tmp_path)
     assert (code, "nothing signs" in said) == (0, False), said

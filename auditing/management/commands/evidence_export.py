@@ -66,7 +66,8 @@ def _result(run: Run, out: Path | None) -> Result:
         return Result(document, text, 1, said)
     certificates = f", {len(done['certificates'])} certificates" if done["certificates"] else ""
     text += [
-        f"{done['versions']:,} versions from {done['blocks']:,} blocks{certificates}: "
+        f"{done['versions']:,} version{'' if done['versions'] == 1 else 's'}, proved by "
+        f"{done['blocks']:,} blocks{certificates}: "
         + (str(out) if out else f"{done['file']} in the storage, until {done['kept_until'][:10]}"),
         f"SHA-256 {done['sha256']}",
         f"Signed with the key {done['key_id']}: manage.py key_list prints its fingerprint.",
