@@ -10,10 +10,9 @@ from auditing.seals import merkle
 from auditing.seals.found import Finding, Found
 from auditing.seals.headers import FIRST, Header, SectionHead, header_read
 from auditing.services.anchors import SignedAnchor, anchors, anchors_stored
+from auditing.services.seal_leaks import Leak, leak_doubt, seal_leaks
 from operations import keys
 from operations.certificates.canonical import NotCanonical
-from operations.models import SigningKey
-from operations.selectors.keys import key_doubt
 from operations.storage import StorageError
 
 BLOCKS = 16
@@ -33,6 +32,11 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
     before = SealBlock.objects.using(using).filter(number=after).first()
     previous, number = (before.hash if before else FIRST), after
     findings: list[Finding] = []
+    leaks: dict[str, Leak] = {}
+    try:
+        leaks = seal_leaks(using=using)
+    except (AnchorUnusable, StorageError) as error:
+        findings.append(Finding("anchor", str(error)))
     checked = 0
     for block in blocks.order_by("number").iterator(chunk_size=BLOCKS):
         if block.number > number + 1:
@@ -40,7 +44,8 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
             previous = ""
         number = block.number
         findings += [
-            Finding("chain", text, block=number) for text in _problems(block, previous, using)
+            Finding("chain", text, block=number)
+            for text in _problems(block, previous, leaks, using)
         ]
         previous = block.hash
         checked += 1
@@ -54,7 +59,7 @@ def _gap(first: int, last: int) -> Finding:
     return Finding("chain", f"{said} missing from the chain.", block=first)
 
 
-def _problems(block: SealBlock, previous: str, using: str) -> Iterator[str]:
+def _problems(block: SealBlock, previous: str, leaks: dict[str, Leak], using: str) -> Iterator[str]:
     try:
         header = header_read(block.header)
     except NotCanonical as error:
@@ -65,7 +70,7 @@ def _problems(block: SealBlock, previous: str, using: str) -> Iterator[str]:
         yield f"{name}: its header does not give its hash: one of them was altered."
     if not keys.verify(header.signed, block.signature, header.key_id):
         yield f"{name}: its signature does not fit its header, or its key is not one of ours."
-    elif doubt := _doubt(header):
+    elif doubt := leak_doubt(header, leaks):
         yield f"{name}: {doubt}"
     said = (header.number, header.key_id, header.made_at, header.leaves)
     if said != (
@@ -78,11 +83,6 @@ def _problems(block: SealBlock, previous: str, using: str) -> Iterator[str]:
     if previous and header.previous != previous:
         yield f"{name} does not follow block {block.number - 1}: one of them was exchanged."
     yield from _leaves(block, header, using)
-
-
-def _doubt(header: Header) -> str:
-    key = SigningKey.objects.filter(key_id=header.key_id).first()
-    return key_doubt(key, header.made_at) if key is not None else ""
 
 
 def _leaves(block: SealBlock, header: Header, using: str) -> Iterator[str]:
