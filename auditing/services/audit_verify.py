@@ -41,6 +41,8 @@ AUDIT_VERIFY = "audit_verify"
 SMALL = 200_000
 """Leaves up to which one process does it all: others take a second to start."""
 PROCESSES = 2
+SECONDS = 0.5
+"""For which pieces are put together into one step: most are of a moment."""
 _COUNTS = ("checked", "pending", "retired", "unproved")
 Piece = tuple[Work, Future[Found] | None]
 
@@ -60,7 +62,8 @@ class AuditVerify(RunKind):
         self._ahead: deque[Piece] = deque()
         self._pool: ProcessPoolExecutor | None = None
         self._last: dict[str, Any] | None = run.cursor.get("work")
-        self._done: tuple[Work, Found, float] | None = None
+        self._done: list[tuple[Work, Found]] = []
+        self._took = 0.0
 
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
@@ -90,19 +93,21 @@ class AuditVerify(RunKind):
         )
 
     def prepare(self, beat: Beat) -> None:
-        """Does the next piece, and has others begun."""
-        if self._done is not None:
+        """Does the next pieces, and has others begun."""
+        if self._done:
             return
         began = time.monotonic()
         self._begin()
-        if self._ahead:
+        while self._ahead and (not self._done or time.monotonic() - began < SECONDS):
             work, future = self._ahead[0]
             # Should it fail and be tried again, then here.
             self._ahead[0] = (work, None)
             found = self._result(future) or work_do(work, self.using)
             self._ahead.popleft()
-            self._done = (work, found, time.monotonic() - began)
+            self._done.append((work, found))
+            self._begin()
             beat()
+        self._took = time.monotonic() - began
 
     def _result(self, future: Future[Found] | None) -> Found | None:
         """Of another process; None: there is none, or it was killed."""
@@ -145,17 +150,24 @@ class AuditVerify(RunKind):
         )
 
     def step(self, run: Run) -> Step:
-        if self._done is None:
+        if not self._done:
             return Step(run.cursor, 0, finished=True)
-        work, found, seconds = self._done
-        VerifyFinding.objects.bulk_create(_row(run, each) for each in found.findings)
-        cursor = {name: run.cursor.get(name, 0) + getattr(found, name) for name in _COUNTS}
-        # The piece was done before the step, whose time alone the engine counts.
-        run.active_seconds += seconds
-        return Step({**cursor, "work": work.to_json()}, found.checked, finished=False)
+        founds = [found for _, found in self._done]
+        VerifyFinding.objects.bulk_create(
+            _row(run, each) for found in founds for each in found.findings
+        )
+        cursor = {
+            name: run.cursor.get(name, 0) + sum(getattr(found, name) for found in founds)
+            for name in _COUNTS
+        }
+        last, _ = self._done[-1]
+        # The pieces were done before the step, whose time alone the engine counts.
+        run.active_seconds += self._took
+        checked = sum(found.checked for found in founds)
+        return Step({**cursor, "work": last.to_json()}, checked, finished=False)
 
     def committed(self) -> None:
-        self._done = None
+        self._done = []
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         self._close()
