@@ -61,7 +61,8 @@ def _seal(night: Night) -> None:
     sealed = audit_seal()
     night.sentences.append(
         f"The audit log is sealed up to now: {sealed.leaves:,} rows "
-        f"since the last time, signed, and anchored in {settings.CUSTODY_ANCHORS}."
+        f"since the last time, signed, and anchored in {settings.CUSTODY_ANCHORS}. "
+        "`manage.py audit_verify` says whether anybody changed one of them since."
     )
 
 
