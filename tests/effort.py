@@ -17,8 +17,9 @@ _USUAL = "0.4" if "CUSTODY_TEST_POSTGRES" in os.environ else "1"
 _EFFORT = float(os.environ.get("CUSTODY_TEST_EFFORT", _USUAL))
 
 
-def examples(usual: int) -> int:
-    return max(1, round(usual * _EFFORT))
+def examples(usual: int, *, least: int = 1) -> int:
+    """`least`: with fewer, nothing of what is looked for would ever happen."""
+    return max(least, round(usual * _EFFORT))
 
 
 def repeatable() -> None:

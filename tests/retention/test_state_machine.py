@@ -45,7 +45,7 @@ from . import purging
 from .holding import officer, place, release
 
 pytestmark = pytest.mark.sql
-EXAMPLES = examples(6)
+EXAMPLES = examples(6, least=6)
 
 TABLE = """
 CREATE TABLE app.events (
