@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, connections
 
 from config.embedded import EmbeddedPostgres
 
@@ -36,6 +36,7 @@ def own_server(
     connection.settings_dict.update(
         HOST=place["host"], PORT=place["port"], USER=place["user"], NAME=place["dbname"]
     )
+    _forget_version()
     try:
         if not empty:
             call_command("migrate", verbosity=0)
@@ -43,8 +44,14 @@ def own_server(
     finally:
         connection.close()
         connection.settings_dict.update(usual)
+        _forget_version()
         made.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget_version() -> None:
+    # The proxy has a namespace of its own.
+    connections["default"].__dict__.pop("pg_version", None)
 
 
 def kill_server(server: EmbeddedPostgres) -> None:

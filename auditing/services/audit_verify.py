@@ -30,6 +30,7 @@ from django.db.models import Count, Min, Sum
 from auditing.models import SealBlock, VerifyFinding
 from auditing.seals.found import Finding, Found
 from auditing.selectors.tracked import tracked_get
+from auditing.services.cluster_adopt import cluster_adopt
 from auditing.services.verify_process import process_begin, process_do
 from auditing.services.verify_work import Work, work_do, works
 from operations.models import Run
@@ -207,10 +208,13 @@ def audit_verify_start(
 ) -> Run:
     """A run that verifies the log, or what was sealed since a time, or one table's part.
 
+    In a database that was restored the audited tables are found again first.
+
     Raises:
         NotTracked: the table never was audited.
         NoSuchTable: there is none of this name.
     """
+    cluster_adopt(using=using)
     return run_create(
         kind=AUDIT_VERIFY,
         parameters={"since": since.isoformat() if since else None, "table": table},

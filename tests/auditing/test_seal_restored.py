@@ -30,12 +30,12 @@ from auditing.services.audit_seal import audit_seal
 from auditing.services.audit_watch import audit_watch
 from auditing.services.baseline import baseline_run
 from auditing.services.cluster_adopt import SPAN, cluster_adopt
-from auditing.services.statement_summarise import statement_summarise
 from auditing.services.track import table_track
 from config.embedded.programs import postgres_programs
 from tests.own_server import own_server
 
 from .sealed_model import checked
+from .test_verify_clean import verified
 
 pytestmark = pytest.mark.superuser
 ELSEWHERE = {
@@ -113,6 +113,7 @@ def drop_a_column() -> None:
 def whole() -> None:
     found = checked()
     assert (found.gone, found.unsealed) == ([], [])
+    assert verified(User.objects.get(username="ada"))[1] == []
 
 
 def numbers() -> dict[str, set[int]]:
@@ -195,6 +196,10 @@ def test_it_verifies_in_another_version_and_time_zone_and_goes_on(shop: User) ->
         events = AuditEvent.objects.filter(kind="sync", detail__restored=True)
         assert {str(event.tracked) for event in events} == {"app.orders", "app.lines"}
         assert all(event.xid > SPAN for event in events)
+        # Of another cluster's transactions this one knows no end.
+        times = dict(ChangeTransaction.objects.values_list("xid", "committed_at"))
+        assert all(times[xid] is not None for xid in added)
+        assert times[max(before["history"])] is None
         assert cluster_adopt().tables == ()
 
 
@@ -206,18 +211,6 @@ def images_only() -> set[int]:
             "SELECT xid FROM history.app__orders GROUP BY xid HAVING bool_and(op = 'B')"
         )
     }
-
-
-def test_commit_times_are_those_of_the_new_cluster(shop: User) -> None:
-    ask("UPDATE app.orders SET note = 'early'")
-    with restored() as session:
-        session.execute("UPDATE app.orders SET note = 'late'")
-        statement_summarise()
-        late, early = ChangeTransaction.objects.order_by("-xid")[:2]
-        assert late.xid > SPAN > early.xid
-        assert early.committed_at is None
-        assert late.committed_at is not None
-        assert late.committed_at >= late.first_at
 
 
 def test_twice_and_killed_in_between_the_numbers_rise(
@@ -248,6 +241,8 @@ def test_twice_and_killed_in_between_the_numbers_rise(
         assert max(first) > SPAN
         assert len([n for n in first if n > SPAN]) == 3
         with restored() as again:
+            # Before anything is sealed there.
+            assert verified(shop)[1] == []
             again.execute("UPDATE app.orders SET note = 'twice'")
             audit_seal()
             whole()
@@ -255,37 +250,30 @@ def test_twice_and_killed_in_between_the_numbers_rise(
             assert first < numbers()["history"]
 
 
-def test_values_kept_aside_under_another_number_end_the_history_and_begin_another(
-    shop: User,
-) -> None:
+def test_what_cannot_go_on_is_told_and_the_rest_goes_on(shop: User) -> None:
+    """Values that were kept aside under another number end a history; a table was left out."""
     drop_a_column()
     # Until the next look the new column's values are kept aside, under its number.
     ask("ALTER TABLE app.orders ADD COLUMN colour text")
     ask("UPDATE app.orders SET colour = 'red' WHERE id = 1")
     audit_seal()
-    with restored() as session:
-        adopted = cluster_adopt()
-        assert adopted.begun_anew == ("app.orders",)
-        assert adopted.complete
-        session.execute("UPDATE app.orders SET colour = 'blue' WHERE id = 1")
-        audit_watch()
-        audit_seal()
-        whole()
-        old, new = TrackedTable.objects.filter(table_name="orders").order_by("id")
-        assert (old.untracked_at is None, new.untracked_at is None) == (False, True)
-        assert new.history != old.history
-        reason = AuditEvent.objects.get(kind="untrack").reason
-        assert "restored" in reason
-
-
-def test_a_table_that_was_left_out_is_told_as_gone(shop: User) -> None:
     with restored("--exclude-table=app.lines*") as session:
         out = io.StringIO()
         with pytest.raises(CommandError, match="1 could not be adjusted"):
             call_command("audit_sync", json=True, stdout=out, stderr=io.StringIO())
         told = json.loads(out.getvalue())
-        assert (told["restored"], told["not_restored"]) == (["app.orders"], ["app.lines"])
+        assert told["restored"] == []
+        assert told["begun_anew"] == ["app.orders"]
+        assert told["not_restored"] == ["app.lines"]
         assert cluster_adopt().complete
-        session.execute("UPDATE app.orders SET note = 'z'")
+        old, new = TrackedTable.objects.filter(table_name="orders").order_by("id")
+        assert (old.untracked_at is None, new.untracked_at is None) == (False, True)
+        assert new.history != old.history
+        assert "restored" in AuditEvent.objects.get(kind="untrack").reason
+        session.execute("UPDATE app.orders SET colour = 'blue' WHERE id = 1")
+        assert ask(f"SELECT max(xid) > {SPAN} FROM {new.history}") == [(True,)]
+        audit_watch()
         audit_seal()
-        whole()
+        found = checked()
+        assert (found.gone, found.unsealed) == ([], [])
+        assert verified(shop)[1] == ["app.lines was dropped, and its audit was not ended."]
