@@ -32,6 +32,7 @@ class AuditingConfig(AppConfig):
 
         from auditing import checks, task_headers  # noqa: F401  (registers the checks)
         from auditing.context import follow
+        from auditing.selectors.evidence_kept import evidence_copies
         from auditing.selectors.history_copies import history_copies
         from auditing.selectors.seal_keys import blocks_signed
         from auditing.services import (  # noqa: F401  (kinds of runs)
@@ -50,4 +51,5 @@ class AuditingConfig(AppConfig):
         )
         task_headers.connect()
         copies.register("history", history_copies)
+        copies.register("evidence", evidence_copies)
         key_uses.register("blocks", blocks_signed)

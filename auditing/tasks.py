@@ -7,6 +7,7 @@ from celery.utils.log import get_task_logger
 
 from auditing.services import audit_seal as seals
 from auditing.services import audit_watch as watch
+from auditing.services import evidence_forget as evidence
 from auditing.services import own_tables as own
 from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
@@ -37,7 +38,9 @@ def partition_ahead() -> None:
 
 @shared_task(name=watch.AUDIT_WATCH)
 def audit_watch() -> None:
-    """Every few minutes: drift is adjusted, what is wrong is told, our own tables are audited."""
+    """Every few minutes: drift is adjusted, what is wrong is told, our own tables are audited, and
+    evidence that nobody fetched in its time is deleted."""
     for line in own.own_tables_track(actor=system_user(watch.WATCHER)).left:
         log.warning("%s", line)
     watch.audit_watch()
+    evidence.evidence_forget()

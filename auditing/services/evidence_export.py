@@ -34,7 +34,7 @@ from operations.runs.kinds import Beat, Outcome, Plan, RunKind, Step, register
 from operations.runs.states import RunState
 from operations.selectors.runs import run_get
 from operations.services.run_to_end import run_to_end
-from operations.services.runs import run_create
+from operations.services.runs import run_create, run_log
 from operations.storage import storage
 
 EVIDENCE_EXPORT = "evidence_export"
@@ -276,6 +276,7 @@ def evidence_export(
         storage().delete(run.result["file"])
         run.result = {**run.result, "file": None, "kept_until": None, "fetched": True}
         run.save(update_fields=["result"])
+        run_log(run, f"The file went to {out.name}; none stays in the storage.")
     return run
 
 

@@ -23,6 +23,8 @@ from auditing.selectors.sealed_rows import VERSION_META
 
 SHOWN = 2_000
 """Versions on the page; all of them are in the tables."""
+LONGEST = 200
+"""Letters of a value on the page."""
 HEAD = (
     "when (UTC)", "what", "record", "who", "said by", "database role", "address", "why", "request",
     "changed",
@@ -39,7 +41,7 @@ body {{ max-width: 80rem }}
 table {{ border-collapse: collapse; width: 100%; font-size: 13px }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem .6rem }}
 tr {{ border-bottom: 1px solid #8884 }}
-td {{ overflow-wrap: anywhere }}
+td {{ overflow-wrap: break-word; max-width: 30rem }}
 .scroll {{ overflow-x: auto }} dt {{ font-weight: 600 }} dd {{ margin: 0 0 .5rem }}
 </style></head><body>
 <h1>Evidence: {title}</h1>
@@ -73,7 +75,16 @@ class Summary:
         line = self._line(section, row, contexts)
         self._csv.writerow([_plain(cell) for cell in line])
         if len(self.first) < SHOWN:
-            self.first.append(line[: len(HEAD)])
+            self.first.append([*line[: len(HEAD)], self._told(line)])
+
+    def _told(self, line: list[str]) -> str:
+        """The values that a change made; of a row that came or went all of them."""
+        changed = set(line[HEAD.index("changed")].split(", ")) - {""}
+        return "; ".join(
+            f"{column.name}: {value[:LONGEST]}{'...' if len(value) > LONGEST else ''}"
+            for column, value in zip(self._columns, line[len(HEAD) :], strict=True)
+            if (column.name in changed if changed else value)
+        )
 
     def ended(self) -> IO[bytes]:
         self._text.flush()
@@ -146,7 +157,7 @@ def page(
         parts.append(f"<h2>{html.escape(name)}: {count:,} versions</h2>")
         if count > min(left, len(lines)):
             parts.append(f"<p>Here are the first; all are in summary/{html.escape(name)}.csv.</p>")
-        heads = "".join(f"<th>{each}</th>" for each in HEAD)
+        heads = "".join(f"<th>{each}</th>" for each in (*HEAD, "values"))
         parts.append(f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>')
         for line in lines[:left]:
             cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in line)

@@ -164,7 +164,15 @@ class _Writer:
         # The one that signs must be among them, whatever is rotated meanwhile.
         signer = keys.signer()
         self._zip.add("keys.json", _document(_keys(self._using)))
-        facts = {**self._asked, "made at": self._as_of.isoformat(), "blocks": self._last}
+        facts = {
+            "Asked for by": self._asked["by"],
+            "Why": self._asked["reason"],
+            "Run": self._asked["run"],
+            "Record": self._asked["record"],
+            "From": moment(self._chosen.since),
+            "To": moment(self._chosen.until),
+            "Made": f"{self._as_of:%Y-%m-%d %H:%M:%S} UTC, up to block {self._last:,}",
+        }
         self._zip.add("summary.html", page(self._title(), facts, self._tables))
         self._manifest(signer)
 

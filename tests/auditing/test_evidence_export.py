@@ -20,13 +20,22 @@ from django.utils import timezone
 
 from auditing.services.audit_seal import audit_seal
 from auditing.services.baseline import baseline_run
-from auditing.services.evidence_export import evidence_export
+from auditing.services.evidence_export import (
+    evidence_export,
+    evidence_fetch,
+    evidence_request,
+)
+from auditing.services.evidence_forget import evidence_forget
 from auditing.services.evidence_write import VERIFIER
 from auditing.services.track import table_track
+from operations.catalogue.types import TableName
+from operations.copies import remaining_copies
 from operations.models import Run
 from operations.selectors.keys import fingerprint
 from operations.services.key_rotate import key_rotate
-from operations.storage import storage
+from operations.services.run_execute import run_execute
+from operations.services.runs import run_resume
+from operations.storage import storage, write_once
 from tests.auditing.evidence_kit import examine, lines_of, members_of
 
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
@@ -90,7 +99,9 @@ def test_all_of_a_table_is_verified_alone_and_nothing_of_it_is_missing(
     }
     assert changed[-3:] == ["1", "99.00", "found-1"]
     assert any(row[-1] == "tab\t, line\n, \\ and ü" for row in rows)
-    assert "the rent rose" in members["summary.html"].decode()
+    page = members["summary.html"].decode()
+    assert "<td>the rent rose</td><td></td><td>total</td><td>total: 99.00</td>" in page
+    assert "<td>id: 4; total: 4.00; note: found-4</td>" in page
 
 
 def test_of_one_record_nothing_of_the_others_is_in_it(
@@ -240,5 +251,55 @@ def test_ten_thousands_of_versions_are_streamed_and_dense_blocks_have_no_paths(
     lines = lines_of(members_of(tmp_path / "e.zip"), HISTORY)
     assert sum("leaves" in line for line in lines) == 2
     assert sum("proof" in line for line in lines if "leaf" in line) == 0
+    code, said = examine(tmp_path / "e.zip", alone=tmp_path)
+    assert code == 0, said
+
+
+def test_what_nobody_fetched_is_named_among_the_copies_and_goes_after_its_time(
+    orders: None, person: User
+) -> None:
+    run = evidence_export(
+        since=None,
+        until=None,
+        tables=["app.orders"],
+        requester=person,
+        reason="the court asked",
+    )
+    file = run.result["file"]
+    told = remaining_copies(TableName("app", "orders"), using="default")
+    assert sum(f"Evidence that run {run.pk} exported" in each for each in told) == 1
+    assert evidence_forget() == []
+    assert list(storage().list("evidence/")) == [file]
+    over = (timezone.now() - timedelta(seconds=1)).isoformat()
+    Run.objects.filter(pk=run.pk).update(result={**run.result, "kept_until": over})
+    assert evidence_forget() == [file]
+    assert list(storage().list("evidence/")) == []
+    assert evidence_forget() == []
+    told = remaining_copies(TableName("app", "orders"), using="default")
+    assert not any("Evidence" in each for each in told)
+
+
+def test_a_worker_that_dies_in_an_export_leaves_nothing_half_and_the_next_one_ends_it(
+    orders: None, person: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = evidence_request(
+        since=None, until=None, tables=["app.orders"], requester=person, reason="court"
+    )
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("auditing.services.evidence_write._Writer._manifest", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_execute(run_id=run.pk)
+    assert list(storage().list("evidence/")) == []
+    assert list(storage().list_drafts("evidence/")) == []
+    # As if it had been killed after the file was whole, and before it could say so.
+    write_once(storage(), f"evidence/evidence-{run.pk}-{run.plan_hash[:8]}.zip", b"of another")
+    run = run_resume(run_id=run.pk, actor=person)
+    run = run_execute(run_id=run.pk)
+    assert run.state == "succeeded"
+    evidence_fetch(run, tmp_path / "e.zip")
     code, said = examine(tmp_path / "e.zip", alone=tmp_path)
     assert code == 0, said
