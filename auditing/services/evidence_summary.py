@@ -64,7 +64,6 @@ class Summary:
         )
         self._csv = csv.writer(self._text)
         self._csv.writerow([*HEAD, *(column.name for column in self._columns)])
-        self.name = str(tracked)
         self.first: list[list[str]] = []
         self._contexts: dict[int, ChangeContext] = {}
         self._section = 0

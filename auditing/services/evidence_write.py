@@ -209,6 +209,10 @@ class _Writer:
 
     def _versions(self, tracked: TrackedTable) -> None:
         source, where = str(tracked.history), self._chosen.where(tracked)
+        name = str(tracked)
+        if f"summary/{name}.csv" in self._zip.members:
+            # It was audited more than once.
+            name = source
         summary = Summary(tracked)
         contexts: dict[int, ChangeContext] = {}
 
@@ -247,8 +251,8 @@ class _Writer:
             self._done.versions += written.rows
             if self._chosen.record is None:
                 self._done.complete += [(source, *each) for each in written.whole]
-            self._zip.add_file(f"summary/{summary.name}.csv", summary.ended())
-            self._tables.append((summary.name, written.rows, summary.first))
+            self._zip.add_file(f"summary/{name}.csv", summary.ended())
+            self._tables.append((name, written.rows, summary.first))
         finally:
             summary.close()
 
