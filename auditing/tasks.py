@@ -11,9 +11,11 @@ from auditing.services import evidence_forget as evidence
 from auditing.services import own_tables as own
 from auditing.services import partition_ahead as partitions
 from auditing.services import statement_summarise as summaries
+from auditing.services import verify_nightly as night
+from operations.dispatch import wake
 from operations.services.actors import system_user
 
-__all__ = ["audit_seal", "audit_watch", "partition_ahead", "statement_summarise"]
+__all__ = ["audit_seal", "audit_watch", "partition_ahead", "statement_summarise", "verify_nightly"]
 
 log = get_task_logger(__name__)
 
@@ -44,3 +46,11 @@ def audit_watch() -> None:
         log.warning("%s", line)
     watch.audit_watch()
     evidence.evidence_forget()
+
+
+@shared_task(name=night.VERIFY_NIGHTLY)
+def verify_nightly() -> None:
+    """Every night: is the log what was sealed? What is found becomes an alert."""
+    run = night.verify_nightly(requester=system_user("scheduler"))
+    if run is not None:
+        wake(run.pk)

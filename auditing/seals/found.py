@@ -34,3 +34,5 @@ class Found:
     """Leaves whose rows went by the console's own doing, with proof."""
     unproved: int = 0
     """Likewise by a run that is not over yet."""
+    remarks: tuple[str, ...] = ()
+    """What could not be looked at, and is no fault of the log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from django.db import connections
@@ -10,6 +11,7 @@ from auditing.models import SealBlock
 from auditing.seals.headers import header_read
 from operations.certificates.canonical import NotCanonical
 
+_SNAPSHOT = re.compile(r"\d+:(\d+):([\d,]*)")
 _LOOK_BACK = 10_000
 """Blocks in which the end of a pass is looked for: a pass over a large backlog has many."""
 
@@ -39,7 +41,8 @@ def covered_now(*, using: str) -> Covered:
             covers = header_read(text).covers
         except NotCanonical:
             continue
-        if covers:
-            _, xmax, running = covers.split(":")
-            return Covered(int(xmax), frozenset(map(int, filter(None, running.split(",")))), now)
+        # What is written otherwise was altered: the header's hash tells.
+        if found := _SNAPSHOT.fullmatch(covers):
+            running = frozenset(map(int, filter(None, found[2].split(","))))
+            return Covered(int(found[1]), running, now)
     return Covered(0, frozenset(), now)

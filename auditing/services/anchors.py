@@ -74,6 +74,19 @@ def anchors_stored(chain: object) -> Iterator[SignedAnchor]:
             yield anchor_read(file.read(), path)
 
 
+def anchors_elsewhere(chain: object) -> Iterator[SignedAnchor]:
+    """The last one of each other chain in the folder. Raises AnchorUnusable."""
+    own = anchors_file(chain)
+    try:
+        others = sorted(path for path in own.parent.glob("*.jsonl") if path != own)
+    except OSError as error:
+        raise _unreadable(own.parent, error) from error
+    for path in others:
+        last = anchor_last(path.stem)
+        if last is not None:
+            yield last
+
+
 def anchor_read(line: bytes, where: str) -> SignedAnchor:
     """Raises AnchorUnusable: it is none."""
     try:

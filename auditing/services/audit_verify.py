@@ -31,6 +31,7 @@ from auditing.models import SealBlock, VerifyFinding
 from auditing.seals.found import Finding, Found
 from auditing.selectors.tracked import tracked_get
 from auditing.services.cluster_adopt import cluster_adopt
+from auditing.services.verify_alert import verify_alert
 from auditing.services.verify_process import process_begin, process_do
 from auditing.services.verify_work import Work, work_do, works
 from operations.models import Run
@@ -157,10 +158,14 @@ class AuditVerify(RunKind):
         VerifyFinding.objects.bulk_create(
             _row(run, each) for found in founds for each in found.findings
         )
-        cursor = {
+        cursor: dict[str, Any] = {
             name: run.cursor.get(name, 0) + sum(getattr(found, name) for found in founds)
             for name in _COUNTS
         }
+        cursor["remarks"] = [
+            *run.cursor.get("remarks", []),
+            *(remark for found in founds for remark in found.remarks),
+        ]
         last, _ = self._done[-1]
         # The pieces were done before the step, whose time alone the engine counts.
         run.active_seconds += self._took
@@ -174,7 +179,13 @@ class AuditVerify(RunKind):
         self._close()
         findings = VerifyFinding.objects.filter(run_id=run.pk).count()
         counts = {name: run.cursor.get(name, 0) for name in _COUNTS}
-        return {"findings": findings, "blocks": run.plan["blocks"], **counts}
+        verify_alert(run, whole=outcome == "complete")
+        return {
+            "findings": findings,
+            "blocks": run.plan["blocks"],
+            "remarks": run.cursor.get("remarks", []),
+            **counts,
+        }
 
     def lost(self) -> None:
         self._close()

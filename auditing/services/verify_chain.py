@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+
+from django.utils import timezone
 
 from auditing.exceptions import AnchorUnusable
 from auditing.models import SealBlock, SealPosition, SealSection
 from auditing.seals import merkle
 from auditing.seals.found import Finding, Found
 from auditing.seals.headers import FIRST, Header, SectionHead, header_read
-from auditing.services.anchors import SignedAnchor, anchors, anchors_stored
+from auditing.services.anchors import (
+    SignedAnchor,
+    anchors,
+    anchors_elsewhere,
+    anchors_file,
+    anchors_stored,
+)
 from auditing.services.seal_leaks import Leak, leak_doubt, seal_leaks
 from operations import keys
 from operations.certificates.canonical import NotCanonical
@@ -17,6 +26,8 @@ from operations.storage import StorageError
 
 BLOCKS = 16
 """That are looked at in one piece: each has some 16,000 leaves."""
+PATIENCE = timedelta(minutes=5)
+"""After which a block has an anchor, if it gets one here."""
 _LINES = 2000
 
 
@@ -32,6 +43,8 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
     before = SealBlock.objects.using(using).filter(number=after).first()
     previous, number = (before.hash if before else FIRST), after
     findings: list[Finding] = []
+    position = SealPosition.objects.using(using).first()
+    chain = str(position.chain) if position is not None else ""
     leaks: dict[str, Leak] = {}
     try:
         leaks = seal_leaks(using=using)
@@ -45,7 +58,7 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
         number = block.number
         findings += [
             Finding("chain", text, block=number)
-            for text in _problems(block, previous, leaks, using)
+            for text in _problems(block, previous, chain, leaks, using)
         ]
         previous = block.hash
         checked += 1
@@ -59,7 +72,9 @@ def _gap(first: int, last: int) -> Finding:
     return Finding("chain", f"{said} missing from the chain.", block=first)
 
 
-def _problems(block: SealBlock, previous: str, leaks: dict[str, Leak], using: str) -> Iterator[str]:
+def _problems(
+    block: SealBlock, previous: str, chain: str, leaks: dict[str, Leak], using: str
+) -> Iterator[str]:
     try:
         header = header_read(block.header)
     except NotCanonical as error:
@@ -80,6 +95,8 @@ def _problems(block: SealBlock, previous: str, leaks: dict[str, Leak], using: st
         block.leaves,
     ):
         yield f"{name}: its row says something else than its signed header."
+    if header.chain != chain:
+        yield f"{name} is of the chain {header.chain}, and the sealer is at {chain or 'none'}."
     if previous and header.previous != previous:
         yield f"{name} does not follow block {block.number - 1}: one of them was exchanged."
     yield from _leaves(block, header, using)
@@ -102,17 +119,35 @@ def _leaves(block: SealBlock, header: Header, using: str) -> Iterator[str]:
         yield f"{name}: its sections are not those of its header: one was altered or is gone."
     elif any(len(each.ids) * merkle.HASH != len(each.hashes) for each in sections):
         yield f"{name}: a list of its numbers was altered."
+    elif not _bounded(sections):
+        yield f"{name}: where its sections begin and end was altered."
     leaves = [leaf for each in sections for leaf in merkle.split(bytes(each.hashes))]
     if merkle.root(leaves).hex() != header.root:
         yield f"{name}: its leaves do not give its root: they were altered."
 
 
+def _bounded(sections: list[SealSection]) -> bool:
+    """Numbers and places of the sections, which are not signed, are those of their leaves."""
+    place = 0
+    for each in sections:
+        if (each.place, each.first, each.last) != (
+            place,
+            min(each.ids, default=0),
+            max(each.ids, default=0),
+        ):
+            return False
+        if each.tags is not None and len(each.tags) != len(each.ids):
+            return False
+        place += len(each.ids)
+    return True
+
+
 def anchors_verify(*, using: str) -> Found:
     """That the database still has what was told outside of it."""
     position = SealPosition.objects.using(using).first()
+    findings = list(_begun_anew(position))
     if position is None:
-        return Found(0)
-    findings: list[Finding] = []
+        return Found(0, tuple(findings))
     told: list[SignedAnchor] = []
     try:
         told = list(anchors(position.chain))
@@ -139,7 +174,43 @@ def anchors_verify(*, using: str) -> Found:
         findings.append(Finding("anchor", str(error)))
     for start in range(0, len(standing), _LINES):
         findings += _compared(standing[start : start + _LINES], using)
-    return Found(len(standing), tuple(findings))
+    return Found(len(standing), tuple(findings), remarks=_unanchored(position, standing, using))
+
+
+def _begun_anew(position: SealPosition | None) -> Iterator[Finding]:
+    """Whoever throws away all blocks has the log sealed anew, under another chain."""
+    try:
+        for each in anchors_elsewhere(position.chain if position is not None else None):
+            if each.anchor.number and _signed(each):
+                yield Finding(
+                    "anchor",
+                    f"The log was begun anew: block {each.anchor.number} of another chain was "
+                    f"anchored at {each.anchor.at} ({each.where}), signed with a key of this "
+                    "database, which has no such block. Is that the file of another database? Then "
+                    "move it to a folder of its own.",
+                    block=each.anchor.number,
+                )
+    except (AnchorUnusable, StorageError) as error:
+        yield Finding("anchor", str(error))
+
+
+def _unanchored(
+    position: SealPosition, standing: list[SignedAnchor], using: str
+) -> tuple[str, ...]:
+    """No fault by itself: each machine that seals has a file of its own."""
+    last = max((each.anchor.number for each in standing), default=0)
+    later = SealBlock.objects.using(using).filter(number__gt=last).order_by("number")
+    since = later.filter(made_at__lt=timezone.now() - PATIENCE).first()
+    if since is None:
+        return ()
+    newest = f"the last anchor known here is of block {last}" if last else "no anchor is known here"
+    remark = (
+        f"Block {since.number} was made at {since.made_at.isoformat(timespec='seconds')}, and "
+        f"{newest} ({anchors_file(position.chain)}): whether the database was rewound behind later "
+        "ones was not verified. Verify on the machine that seals, or point CUSTODY_ANCHORS at its "
+        "folder."
+    )
+    return (remark,)
 
 
 def _signed(each: SignedAnchor) -> bool:
@@ -176,10 +247,11 @@ def _compared(told: list[SignedAnchor], using: str) -> Iterator[Finding]:
             block=anchor.number,
         )
     if gone:
-        last = gone[-1].anchor
+        newest = max(gone, key=lambda each: each.anchor.number)
+        last = newest.anchor
         yield Finding(
             "anchor",
             f"The database was rewound: block {last.number}, anchored at {last.at} "
-            f"({gone[-1].where}), is not there.",
+            f"({newest.where}), is not there.",
             block=last.number,
         )

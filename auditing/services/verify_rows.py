@@ -168,6 +168,8 @@ class _Look:
             for leaves, place in candidates:
                 if leaves.matched[place]:
                     continue
+                if tagged and leaves.section.ids[place] != int(fields[key]):
+                    continue
                 made = leaf(
                     kept_meta,
                     [NULL if i is None else fields[i] for i in reads[id(leaves)][1]],

@@ -6,19 +6,40 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+import psycopg
+from django.db import DataError, InternalError, NotSupportedError, ProgrammingError
 from django.db.models import Max, Min
 
 from auditing.models import SealBlock, SealSection, TrackedTable
-from auditing.seals.found import Found
+from auditing.seals.found import Finding, Found, Kind
 from auditing.selectors.sealed_rows import ROWS
 from auditing.selectors.verify_sections import next_stretch
 from auditing.services.verify_chain import BLOCKS, anchors_verify, blocks_verify
 from auditing.services.verify_live import capture_verify, live_cut, live_verify
 from auditing.services.verify_proof import redactions_verify
-from auditing.services.verify_rows import Stretch, stretch_verify
+from auditing.services.verify_rows import LOOKS, Stretch, stretch_verify
 
 FORMS = ("version", "image", "carried")
 Stage = Literal["blocks", "anchors", "redactions", "rows", "live", "capture"]
+_UNREADABLE = (
+    DataError,
+    InternalError,
+    NotSupportedError,
+    ProgrammingError,
+    psycopg.DataError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    psycopg.ProgrammingError,
+)
+"""What the server says of tables, columns and functions that are gone or are something else."""
+_KINDS: dict[Stage, tuple[Kind, str]] = {
+    "blocks": ("chain", "The chain of blocks"),
+    "anchors": ("anchor", "What was anchored"),
+    "redactions": ("proof", "What was redacted"),
+    "rows": ("altered", "What was sealed"),
+    "live": ("live", "The table and the last versions"),
+    "capture": ("capture", "The capture"),
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,14 @@ def _pieces(line: Work, using: str) -> Iterator[Work]:
 
 
 def _upto(line: Work, after: Any, using: str) -> Any:
+    try:
+        return _cut(line, after, using)
+    except _UNREADABLE:
+        # The rest is one piece, which tells of it.
+        return None
+
+
+def _cut(line: Work, after: Any, using: str) -> Any:
     match line.stage:
         case "blocks":
             last = SealBlock.objects.using(using).aggregate(n=Max("number"))["n"] or 0
@@ -124,7 +153,18 @@ def _upto(line: Work, after: Any, using: str) -> Any:
 
 
 def work_do(work: Work, using: str) -> Found:
-    """Does one piece."""
+    """Does one piece. What cannot be read because it is not there any more is a finding."""
+    for looks_left in reversed(range(LOOKS)):
+        try:
+            return _work_do(work, using)
+        except _UNREADABLE as error:
+            # Somebody may be changing the table just now.
+            if not looks_left:
+                return Found(0, (_unreadable(work, error),))
+    raise AssertionError  # for the type checker: LOOKS is not 0
+
+
+def _work_do(work: Work, using: str) -> Found:
     match work.stage:
         case "blocks":
             return blocks_verify(work.after, work.upto, using=using)
@@ -139,6 +179,16 @@ def work_do(work: Work, using: str) -> Found:
     if work.stage == "live":
         return live_verify(tracked, work.after, work.upto, using=using)
     return capture_verify(tracked, using=using)
+
+
+def _unreadable(work: Work, error: Exception) -> Finding:
+    kind, what = _KINDS[work.stage]
+    if work.tracked is not None:
+        what = f"{what} of {_tracked(work)}"
+    elif work.source:
+        what = f"{what} of {work.source}"
+    why = " ".join(str(error).split()) or type(error).__name__
+    return Finding(kind, f"{what} cannot be read: {why}", work.tracked, work.source)
 
 
 def _tracked(work: Work) -> TrackedTable:

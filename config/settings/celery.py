@@ -98,6 +98,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "retention.purge_nightly",
         "schedule": crontab(hour=3, minute=0),
     },
+    "verify-nightly": {
+        "task": "auditing.verify_nightly",
+        "schedule": crontab(hour=4, minute=0),
+    },
     "archive-expire-nightly": {
         "task": "retention.archive_expire_nightly",
         "schedule": crontab(hour=5, minute=0),

@@ -208,6 +208,7 @@ def test_every_job_of_the_schedule_is_a_task_and_goes_to_a_queue_that_workers_ta
         "auditing.statement_summarise",
         "auditing.audit_watch",
         "auditing.partition_ahead",
+        "auditing.verify_nightly",
         "retention.measure_take",
         "retention.purge_nightly",
         "retention.hold_watch",

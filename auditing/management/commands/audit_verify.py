@@ -94,6 +94,7 @@ def _result(run: Run, told: _Told, options: dict[str, Any]) -> Result:
             f"{result['unproved']:,} were taken away by runs that are not over and have no "
             "certificate yet."
         )
+    text += result["remarks"]
     if told.count:
         return Result(
             document, text, 1, f"{told.count:,} findings: the log is not what was sealed."
