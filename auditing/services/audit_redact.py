@@ -28,7 +28,7 @@ from auditing.selectors.redactable import Pick, Redactable, Stretch
 from auditing.services.audit_seal import audit_seal
 from auditing.services.redact_close import redact_close
 from auditing.services.redact_find import Group, redact_find
-from auditing.services.redact_plan import Wanted, redact_plan
+from auditing.services.redact_plan import Wanted, redact_plan, redact_plan_lines
 from auditing.services.redact_space import redact_space
 from auditing.services.redact_step import redact_group
 from operations.batches.sizing import BatchSize
@@ -89,6 +89,10 @@ class AuditRedact(RunKind):
             ),
             using=using,
         )
+
+    @classmethod
+    def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
+        return redact_plan_lines(plan)
 
     def prepare(self, beat: Beat) -> None:
         if self.groups is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import connections, transaction
 
@@ -39,7 +40,7 @@ from operations.runs.kinds import Plan
 
 MOST = 100_000
 """Records of one redaction: its plan names them all."""
-_SHOWN = 20
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,23 @@ def redact_plan(wanted: Wanted, *, using: str) -> Plan:
             "person has to approve it."
         ),
     )
+
+
+def redact_plan_lines(plan: dict[str, Any]) -> list[str]:
+    """The plan for whoever decides."""
+    records = [f"records: {plan['records']:,}, by {plan['chosen_by']}"]
+    records += [f"  {', '.join(plan['record_ids'])}"] if plan["record_ids"] else []
+    if other := plan["under_other_keys"]:
+        records.append(f"  and what they were under other keys: {', '.join(other)}")
+    months = f", of {', '.join(plan['months'])}" if plan["months"] else ""
+    return [
+        f"columns of {plan['table']}: {', '.join(map(quoted, plan['columns']))}",
+        *records,
+        f"versions with a value: {plan['versions']:,}{months}",
+        *(["tables are written anew where two seconds are enough"] if plan["vacuum_full"] else []),
+        *plan["elsewhere"],
+        *plan["cautions"],
+    ]
 
 
 def _records(shape: Shape, wanted: Wanted, elsewhere: bool, using: str) -> tuple[list[str], str]:
@@ -202,11 +220,10 @@ def _cautions(
         for start in range(0, len(records), RECORDS)
     )
     if live and tracked.untracked_at is None:
-        one = live == 1
         told.append(
-            f"{live:,} of the records {'is' if one else 'are'} in {tracked} now with a value: it "
-            "stays there, and the next change of the row brings it into the history again. "
-            "Change the row first, then redact."
+            f"{live:,} of the records {'is' if live == 1 else 'are'} in {tracked} now, with a "
+            "value there: it stays, and the next change of the row brings it into the history "
+            "again. If it is what has to go, change the row first."
         )
     chosen = {each.image.attnum for each in columns}
     computed = [

@@ -140,7 +140,7 @@ def test_columns_that_cannot_be_redacted_are_refused_with_what_to_do(
     with pytest.raises(BadColumns, match="no column 'd'"):
         plan("d")
     cautions = plan("a").facts["cautions"]
-    assert "1 of the records is in app.odd now with a value" in cautions[0]
+    assert "1 of the records is in app.odd now, with a value" in cautions[0]
     assert "c is computed by PostgreSQL" in cautions[1]
 
 

@@ -76,7 +76,7 @@ class Command(CustodyCommand):
 
 def _planned(plan: Plan) -> Result:
     document = {"dry_run": True, "plan": plan.facts, "total": plan.total}
-    lines = [f"  {line}" for line in AuditRedact.plan_lines(plan.facts)]
+    lines: list[Any] = [f"  {line}" for line in AuditRedact.plan_lines(plan.facts)]
     said = f"Would redact {plan.total:,} versions of {plan.subject}:"
     return Result(document, [said, *lines, "Nothing was changed."])
 
@@ -92,7 +92,6 @@ def _result(run: Run) -> Result:
     text: list[Any] = [run_line(run)]
     if run.current is RunState.AWAITING_APPROVAL:
         text += [f"  {line}" for line in AuditRedact.plan_lines(run.plan)]
-        text.append(f"Another person decides: manage.py run_approve {run.pk} --user NAME")
         return Result(document, text)
     if run.current is not RunState.SUCCEEDED:
         said = f"Run {run.pk} is {run.current.label.lower()}. {run.error}".strip()
