@@ -21,6 +21,7 @@ from operations.runs.exceptions import ApprovalRefused
 from operations.services.run_execute import run_execute
 from operations.services.runs import run_approve
 from operations.vetoes import Vetoed
+from retention.models import LegalHold
 from tests.approving import second_person
 from tests.console import person as someone
 from tests.retention.holding import place, release
@@ -95,6 +96,29 @@ def test_a_hold_that_comes_after_the_approval_stops_it(
     assert execute(HISTORY) == before
     assert not RedactedValue.objects.exists()
     assert not Certificate.objects.filter(kind="redaction").exists()
+
+
+def test_what_went_before_a_hold_came_is_certified(
+    execute: Execute, people: None, asker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = asked(asker, "app.people", "email", where="id > 0")
+    run_approve(run_id=run.pk, approver=second_person())
+    monkeypatch.setattr(service, "_SIZE", (2, 2, 2))
+    real = AuditRedact.committed
+
+    def held(self: AuditRedact) -> None:
+        real(self)
+        if not LegalHold.objects.exists():
+            place("2031-17", "app.people")
+
+    monkeypatch.setattr(AuditRedact, "committed", held)
+    run = run_execute(run_id=run.pk)
+    assert (run.state, run.result["values"], run.result["outcome"]) == ("cancelled", 2, "cancelled")
+    assert sum(1 for row in execute(HISTORY) if row[2] is None) == 2
+    body = Certificate.objects.get(kind="redaction").body["body"]
+    assert (body["redacted_values"], body["outcome"]) == (2, "cancelled")
+    assert AuditEvent.objects.filter(kind="redact", run_id=run.pk).count() == 1
+    assert not broken()
 
 
 @pytest.mark.parametrize(
