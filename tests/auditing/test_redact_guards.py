@@ -13,6 +13,8 @@ from django.core.management import CommandError, call_command
 
 from auditing.exceptions import BadColumns, RedactRefused
 from auditing.models import AuditEvent, RedactedValue
+from auditing.services import audit_redact as service
+from auditing.services.audit_redact import AuditRedact
 from auditing.services.audit_seal import audit_seal
 from auditing.services.redact_plan import Wanted, redact_plan
 from auditing.services.track import TrackTerms, table_track
