@@ -37,7 +37,7 @@ class Written:
     altered: list[str] = field(default_factory=list)
     """Rows that are not what was sealed: as the verifier will say too."""
     whole: list[tuple[int, int]] = field(default_factory=list)
-    """Ranges of blocks of which no row of the source is missing; not all of them without any."""
+    """Ranges of blocks of which no row of the source is missing."""
 
 
 class Blocks:
@@ -155,8 +155,10 @@ class _Ranges:
         self._first, self._some = self._block + 1, False
 
     def ended(self, last: int) -> list[tuple[int, int]]:
+        """With those after the last that was not whole, also when nothing is in them: nothing was
+        changed since."""
         self._settle()
-        if self._some:
+        if self._first <= last:
             self._found.append((self._first, last))
         return self._found
 

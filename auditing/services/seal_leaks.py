@@ -6,11 +6,11 @@ anchored before he had it he cannot have changed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from auditing.models import SealPosition
-from auditing.seals.headers import Header
 from auditing.services.anchors import anchors, anchors_stored
 from operations.selectors.keys import keys_compromised
 
@@ -47,12 +47,29 @@ def seal_leaks(*, using: str = "default") -> dict[str, Leak]:
     return {key: Leak(since[key], sure[key]) for key in since}
 
 
-def leak_doubt(header: Header, leaks: dict[str, Leak]) -> str:
-    """Why the block is not believed; empty when it is."""
-    leak = leaks.get(header.key_id)
-    if leak is None or header.number <= leak.sure:
-        return ""
+def leak_doubts(
+    blocks: Sequence[tuple[int, str]], leaks: dict[str, Leak]
+) -> Iterator[tuple[int, str]]:
+    """Of blocks in their order, each with its key's id, those that are not believed: the first of
+    each stretch, and why."""
+    first, last, key = 0, 0, ""
+    for number, key_id in blocks:
+        leak = leaks.get(key_id)
+        if leak is None or number <= leak.sure:
+            continue
+        if first and (number, key_id) == (last + 1, key):
+            last = number
+            continue
+        if first:
+            yield first, _said(first, last, key, leaks[key])
+        first, last, key = number, number, key_id
+    if first:
+        yield first, _said(first, last, key, leaks[key])
+
+
+def _said(first: int, last: int, key: str, leak: Leak) -> str:
+    which = f"Block {first} rests" if first == last else f"Blocks {first} to {last} rest"
     return (
-        f"it rests on the key {header.key_id} alone, which counts as leaked since "
-        f"{leak.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, and no older anchor names it."
+        f"{which} on the key {key} alone, which counts as leaked since "
+        f"{leak.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: no older anchor names them."
     )

@@ -19,7 +19,7 @@ from auditing.services.anchors import (
     anchors_file,
     anchors_stored,
 )
-from auditing.services.seal_leaks import Leak, leak_doubt, seal_leaks
+from auditing.services.seal_leaks import Leak, leak_doubts, seal_leaks
 from operations import keys
 from operations.certificates.canonical import NotCanonical
 from operations.storage import StorageError
@@ -51,6 +51,7 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
     except (AnchorUnusable, StorageError) as error:
         findings.append(Finding("anchor", str(error)))
     checked = 0
+    signers: list[tuple[int, str]] = []
     for block in blocks.order_by("number").iterator(chunk_size=BLOCKS):
         if block.number > number + 1:
             findings.append(_gap(number + 1, block.number - 1))
@@ -58,12 +59,14 @@ def blocks_verify(after: int, upto: int | None, *, using: str) -> Found:
         number = block.number
         findings += [
             Finding("chain", text, block=number)
-            for text in _problems(block, previous, chain, leaks, using)
+            for text in _problems(block, previous, chain, using)
         ]
+        signers.append((block.number, block.key_id))
         previous = block.hash
         checked += 1
     if upto is not None and number < upto:
         findings.append(_gap(number + 1, upto))
+    findings += [Finding("chain", text, block=n) for n, text in leak_doubts(signers, leaks)]
     return Found(checked, tuple(findings))
 
 
@@ -72,9 +75,7 @@ def _gap(first: int, last: int) -> Finding:
     return Finding("chain", f"{said} missing from the chain.", block=first)
 
 
-def _problems(
-    block: SealBlock, previous: str, chain: str, leaks: dict[str, Leak], using: str
-) -> Iterator[str]:
+def _problems(block: SealBlock, previous: str, chain: str, using: str) -> Iterator[str]:
     try:
         header = header_read(block.header)
     except NotCanonical as error:
@@ -85,8 +86,6 @@ def _problems(
         yield f"{name}: its header does not give its hash: one of them was altered."
     if not keys.verify(header.signed, block.signature, header.key_id):
         yield f"{name}: its signature does not fit its header, or its key is not one of ours."
-    elif doubt := leak_doubt(header, leaks):
-        yield f"{name}: {doubt}"
     said = (header.number, header.key_id, header.made_at, header.leaves)
     if said != (
         block.number,
