@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from django.db import connections
 
 from auditing.models import RedactedValue, SealSection
 from auditing.seals.leaves import SALT, prefixes, salts_of
-from auditing.seals.merkle import HASH
+from auditing.seals.merkle import HASH, split
 
 TILE = 4
 """Sections that one piece of work begins with, or more when they overlap."""
@@ -25,15 +26,32 @@ class Leaves:
     salts: bytes
     kept: dict[int, dict[bytes, bytes]]
     """Of what is redacted, by place."""
+    hashes: list[bytes]
     matched: bytearray = field(default_factory=bytearray)
     """A byte for each leaf."""
+    places: list[int | None] = field(default_factory=list)
+    """Of each name: where it stands in the fields that are read; None: it is not there any more."""
+    values: slice | None = None
+    """The same, where they stand one after the other, as they mostly do."""
+    others: list[str] = field(default_factory=list)
+    """Columns that are read and that this section does not speak of."""
 
     @property
     def width(self) -> int:
         return len(self.named) * SALT
 
-    def sealed(self, place: int) -> bytes:
-        return bytes(self.section.hashes[place * HASH : (place + 1) * HASH])
+    def read(self, at: Mapping[str, int], columns: Collection[str]) -> None:
+        """Notes where its values stand among the fields.
+
+        Args:
+            columns: those that may hold values, whether sealed or not.
+        """
+        names = self.section.names
+        self.places = [at.get(name) for name in names]
+        self.others = sorted(set(columns) - set(names))
+        first = self.places[0] if self.places else None
+        if first is not None and self.places == list(range(first, first + len(names))):
+            self.values = slice(first, first + len(names))
 
 
 def next_stretch(source: str, form: str, after: int | None, *, using: str) -> int | None:
@@ -91,4 +109,5 @@ def leaves_of(section: SealSection, *, using: str) -> Leaves:
         for each in RedactedValue.objects.using(using).filter(section=section):
             [prefix] = prefixes([each.name])
             kept[each.place][prefix] = bytes(each.commitment or each.salt or b"")
-    return Leaves(section, prefixes(section.names), salts, dict(kept), bytearray(count))
+    hashes = split(bytes(section.hashes))[:count]
+    return Leaves(section, prefixes(section.names), salts, dict(kept), hashes, bytearray(count))

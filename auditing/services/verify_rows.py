@@ -6,7 +6,6 @@ row away, or it is not sealed yet.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from django.db import connections, transaction
@@ -88,10 +87,7 @@ class _Look:
         self.sections = leaves_between(
             stretch.source, stretch.form, stretch.after, stretch.upto, using=using
         )
-        self.places: dict[int, list[Place]] = defaultdict(list)
-        for leaves in self.sections:
-            for place, mark in enumerate(_marks(stretch, leaves)):
-                self.places[mark].append((leaves, place))
+        self.places = _places(stretch, self.sections)
         self.findings: list[Finding] = []
         self.altered: set[tuple[int, int]] = set()
         """Leaves whose row was found, with another content."""
@@ -132,19 +128,13 @@ class _Look:
         stretch, places = self.stretch, self.places
         named = {column for each in self.sections for column in each.section.names}
         values = {column for column in there if column[0].isdigit()} if self.tracked else set()
-        unsealed = sorted(values - named)
         meta = self._meta()
         columns = [*meta, *sorted((named & there) | values, key=str.encode)]
         tagged = stretch.form == "image" and self.tracked is not None
         first = 1 if tagged else 0
         at = {column: place + first for place, column in enumerate(columns)}
-        reads = {
-            id(each): (
-                [at[column] for column in each.section.meta if column in at],
-                [at.get(column) for column in each.section.names],
-            )
-            for each in self.sections
-        }
+        for section in self.sections:
+            section.read(at, values)
         strange: list[tuple[list[bytes], int, str]] = []
         key, xid, cut = at[stretch.key], at["xid"], slice(first, first + len(meta))
         for fields in lines(
@@ -164,27 +154,13 @@ class _Look:
                 else:
                     self.pending += 1
                 continue
-            kept_meta = b"\t".join(fields[cut])
-            for leaves, place in candidates:
-                if leaves.matched[place]:
-                    continue
-                if tagged and leaves.section.ids[place] != int(fields[key]):
-                    continue
-                made = leaf(
-                    kept_meta,
-                    [NULL if i is None else fields[i] for i in reads[id(leaves)][1]],
-                    leaves.named,
-                    leaves.salts,
-                    place * leaves.width,
-                    leaves.kept.get(place),
-                )
-                if made == leaves.sealed(place):
-                    leaves.matched[place] = 1
-                    break
-            else:
+            leaves = _fit(candidates, fields, fields[cut], int(fields[key]))
+            if leaves is None:
                 strange.append((fields, mark, ""))
-                continue
-            strange += [(fields, mark, column) for column in unsealed if fields[at[column]] != NULL]
+            elif leaves.others:
+                strange += [
+                    (fields, mark, column) for column in leaves.others if fields[at[column]] != NULL
+                ]
         for fields, mark, column in strange:
             self._strange(table, fields, mark, int(fields[key]), column)
 
@@ -303,8 +279,43 @@ class _Look:
         return Found(self.checked, tuple(self.findings), self.pending, retired, unproved)
 
 
+def _fit(
+    candidates: list[Place], fields: list[bytes], meta: list[bytes], number: int
+) -> Leaves | None:
+    """The section of the leaf that the row makes, which is taken by it; None: it makes none."""
+    for leaves, place in candidates:
+        if leaves.matched[place] or leaves.section.ids[place] != number:
+            continue
+        made = leaf(
+            b"\t".join(meta),
+            fields[leaves.values]
+            if leaves.values
+            else [NULL if i is None else fields[i] for i in leaves.places],
+            leaves.named,
+            leaves.salts,
+            place * leaves.width,
+            leaves.kept.get(place),
+        )
+        if made == leaves.hashes[place]:
+            leaves.matched[place] = 1
+            return leaves
+    return None
+
+
+def _places(stretch: Stretch, sections: list[Leaves]) -> dict[int, list[Place]]:
+    """The leaves by what their rows are known by: mostly one each."""
+    found: dict[int, list[Place]] = {}
+    for leaves in sections:
+        for place, mark in enumerate(_marks(stretch, leaves)):
+            if mark in found:
+                found[mark].append((leaves, place))
+            else:
+                found[mark] = [(leaves, place)]
+    return found
+
+
 def _marks(stretch: Stretch, leaves: Leaves) -> list[int]:
     """What the row of each leaf is known by: its number, of images the record's tag."""
     section = leaves.section
     marks = section.tags if stretch.form == "image" and section.tags else section.ids
-    return list(marks[: len(leaves.matched)])
+    return list(marks[: min(len(leaves.matched), len(section.ids))])

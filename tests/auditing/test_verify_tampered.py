@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from auditing.models import TrackedTable
 from auditing.services.audit_seal import audit_seal
 from auditing.services.baseline import baseline_run
+from auditing.services.sync import table_sync
 from auditing.services.track import table_track
 
 from .tampering import EDITS, Execute, copied, findings, silently
@@ -100,3 +101,18 @@ def test_a_live_row_is_named_with_the_columns(execute: Execute, back: Callable[[
     assert found[0].text.startswith(
         "app.orders 103 is not what its last version says (total, note):"
     )
+
+
+def test_a_value_in_a_column_that_came_later_is_found(
+    execute: Execute, back: Callable[[], None]
+) -> None:
+    tracked = TrackedTable.objects.get(history_name="app__orders")
+    execute("ALTER TABLE app.orders ADD COLUMN later text")
+    table_sync(tracked, actor=User.objects.get(username="ada"), reason="more")
+    execute("INSERT INTO app.orders VALUES (900, 1, 'c', 'd')")
+    baseline_run(tracked, requester=User.objects.get(username="ada"))
+    audit_seal()
+    assert findings() == []
+    execute("UPDATE history.app__orders SET \"4_later\" = 'x' WHERE \"1_id\" = 103 AND op = 'I'")
+    [found] = [each for each in findings() if each.kind == "altered"]
+    assert "has a value in 4_later, where there was none when it was sealed" in found.text
