@@ -85,9 +85,10 @@ class EvidenceExport(RunKind):
                 "record": record or "",
                 "from": parameters["since"] or "",
                 "to": parameters["until"] or "",
-                "versions_captured": None if record is not None else rows,
+                "changes_captured": None if record is not None else rows,
             },
-            total=None if record is not None else rows,
+            # Images of baselines have no summaries that could be counted.
+            total=None,
             parameters=parameters,
         )
 
