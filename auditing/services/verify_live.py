@@ -18,7 +18,7 @@ from auditing.selectors.live_rows import Different, LiveSlice, comparable, live_
 from auditing.selectors.live_rows import live_cut as cut
 from auditing.selectors.redacted import last_redacted
 from auditing.selectors.tracked import Standing, standings
-from auditing.services.event_trigger import event_trigger_stands
+from auditing.services.event_trigger import EVENT_TRIGGER, event_trigger_stands
 
 ROWS = 20_000
 """Of one slice."""
@@ -117,7 +117,7 @@ def _finding(tracked: TrackedTable, standing: Standing, each: Different) -> Find
         case "other":
             text = (
                 f"{row} is not what its last version says ({', '.join(each.columns)}): it was "
-                "changed while nothing was captured."
+                "changed while nothing was captured, or the version was altered."
             )
         case "no version":
             text = f"{row} has no version: it was added while nothing was captured."
@@ -139,16 +139,30 @@ def capture_verify(tracked: TrackedTable, *, using: str) -> Found:
         if standing.dropped:
             continue
         findings += _elsewhere(tracked, using)
-        if not tracked.guarded and not event_trigger_stands(using=using):
-            findings.append(
-                f"The event trigger that keeps the capture of {tracked} up is missing or off."
-            )
         if not standing.columns_changed and _was_replaced(tracked, using):
             findings.append(f"The capture function of {tracked} is not the one that was made.")
     return Found(
         1,
         tuple(Finding("capture", text, tracked.pk, str(tracked.history)) for text in findings),
     )
+
+
+def event_trigger_verify(tracked: int | None, *, using: str) -> Found:
+    """That the capture follows changes of the tables; one trigger does it for all of them.
+
+    Args:
+        tracked: only whether this one needs it.
+    """
+    relying = TrackedTable.objects.using(using).filter(untracked_at=None, guarded=False)
+    if tracked is not None:
+        relying = relying.filter(pk=tracked)
+    if not relying.exists() or event_trigger_stands(using=using):
+        return Found(1)
+    text = (
+        f"The event trigger {EVENT_TRIGGER} is missing or off: tables whose columns change, or "
+        "whose triggers are taken away, are not captured as they should be."
+    )
+    return Found(1, (Finding("capture", text),))
 
 
 def _elsewhere(tracked: TrackedTable, using: str) -> list[str]:

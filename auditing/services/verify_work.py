@@ -15,12 +15,17 @@ from auditing.seals.found import Finding, Found, Kind
 from auditing.selectors.sealed_rows import ROWS
 from auditing.selectors.verify_sections import next_stretch
 from auditing.services.verify_chain import BLOCKS, anchors_verify, blocks_verify
-from auditing.services.verify_live import capture_verify, live_cut, live_verify
+from auditing.services.verify_live import (
+    capture_verify,
+    event_trigger_verify,
+    live_cut,
+    live_verify,
+)
 from auditing.services.verify_proof import redactions_verify
 from auditing.services.verify_rows import LOOKS, Stretch, stretch_verify
 
 FORMS = ("version", "image", "carried")
-Stage = Literal["blocks", "anchors", "redactions", "rows", "live", "capture"]
+Stage = Literal["blocks", "anchors", "redactions", "rows", "live", "capture", "following"]
 _UNREADABLE = (
     DataError,
     InternalError,
@@ -39,6 +44,7 @@ _KINDS: dict[Stage, tuple[Kind, str]] = {
     "rows": ("altered", "What was sealed"),
     "live": ("live", "The table and the last versions"),
     "capture": ("capture", "The capture"),
+    "following": ("capture", "The event trigger"),
 }
 
 
@@ -107,6 +113,7 @@ def _lines(first: int, tracked: int | None, using: str) -> Iterator[Work]:
     for stage in ("live", "capture"):
         for table in tables.filter(untracked_at=None):
             yield Work(stage, tracked=table.pk)
+    yield Work("following", tracked=tracked)
 
 
 def _begin(source: str, form: str, first: int, using: str) -> int | None:
@@ -175,7 +182,12 @@ def _work_do(work: Work, using: str) -> Found:
         case "rows":
             stretch = Stretch(work.source, work.form, work.after, work.upto, work.tracked)
             return stretch_verify(stretch, using=using)
-    tracked = _tracked(work)
+        case "following":
+            return event_trigger_verify(work.tracked, using=using)
+    return _table_do(work, _tracked(work), using)
+
+
+def _table_do(work: Work, tracked: TrackedTable, using: str) -> Found:
     if work.stage == "live":
         return live_verify(tracked, work.after, work.upto, using=using)
     return capture_verify(tracked, using=using)

@@ -73,7 +73,7 @@ def sealed(governed: str, execute: Execute, person: User) -> None:
         (
             [OFF],
             "capture",
-            "The event trigger that keeps the capture of app.orders up is missing or off.",
+            "The event trigger custody_audit_ddl is missing or off: tables whose columns change",
         ),
         (
             [OFF, "DROP TABLE app.orders"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -56,15 +57,24 @@ class _Told:
     def __init__(self, command: CustodyCommand, options: dict[str, Any]) -> None:
         self._command, self._json = command, bool(options["json"])
         self._last = 0
-        self.count = 0
+        self._kinds: Counter[str] = Counter()
 
     def more(self, run: Run) -> None:
         found = VerifyFinding.objects.filter(run_id=run.pk, pk__gt=self._last).order_by("id")
         for each in found.iterator():
             self._last = each.pk
-            self.count += 1
+            self._kinds[each.get_kind_display()] += 1
             if not self._json:
                 self._command.stdout.write(f"{each.get_kind_display()}: {each.text}")
+
+    @property
+    def count(self) -> int:
+        return self._kinds.total()
+
+    @property
+    def summary(self) -> str:
+        kinds = "; ".join(f"{kind}: {count:,}" for kind, count in self._kinds.items())
+        return f"{self.count:,} finding{'' if self.count == 1 else 's'}. {kinds}."
 
 
 MOST_IN_JSON = 10_000
@@ -96,9 +106,7 @@ def _result(run: Run, told: _Told, options: dict[str, Any]) -> Result:
         )
     text += result["remarks"]
     if told.count:
-        return Result(
-            document, text, 1, f"{told.count:,} findings: the log is not what was sealed."
-        )
+        return Result(document, text, 1, told.summary)
     return Result(document, [*text, "Nothing was altered, removed or added."])
 
 
