@@ -15,6 +15,8 @@ class AuditingConfig(AppConfig):
             "annotate_version",
             "track_table",
             "export_evidence",
+            "verify_log",
+            "redact_value",
         ],
         "support": [
             "view_trackedtable",
@@ -23,7 +25,7 @@ class AuditingConfig(AppConfig):
             "restore_version",
             "annotate_version",
         ],
-        "operator": ["view_*", "track_table"],
+        "operator": ["view_*", "track_table", "seal_now", "verify_log"],
         "auditor": ["view_*"],
     }
 

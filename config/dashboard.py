@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,10 @@ from django.utils import timezone
 
 from auditing.models import TrackedTable
 from auditing.selectors.log_filter import OWN
+from auditing.services.seal_state import seal_state
+from config.dashboard_lines import Line
 from config.dashboard_retention import retention_context
+from config.dashboard_seals import seal_lines, seal_tile
 from operations.admin.run_page import percent
 from operations.admin.run_presenting import kind_title
 from operations.admin.show import STATE_COLOURS, ago, duration, number, size, when
@@ -31,22 +33,14 @@ _PAYLOAD = ("parameters", "plan", "cursor", "result")
 _SERVE = "Start it: manage.py serve, or the service that runs it. More says: manage.py doctor"
 
 
-@dataclass(frozen=True)
-class Line:
-    """Something that needs somebody."""
-
-    colour: str
-    summary: str
-    remedy: str
-    url: str = ""
-    since: str = ""
-
-
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK. Each part is there only for those who may see its pages."""
     sees = request.user.has_perm
+    sealing = seal_state() if sees("auditing.view_sealblock") else None
     if sees("operations.view_alert"):
         context["lines"] = [*_process_lines(), *_missed_lines(), *_alert_lines()]
+        if sealing is not None:
+            context["lines"] += seal_lines(sealing)
     if sees("operations.view_run"):
         context |= _runs()
         context["queued"] = Run.objects.filter(state=RunState.QUEUED).count()
@@ -62,6 +56,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["tiles"] = _tiles()
         if sees("auditing.view_trackedtable"):
             context["tiles"].append(_audited())
+        if sealing is not None:
+            context["tiles"].append(seal_tile(sealing))
     return context
 
 

@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Audit log", "history", "auditing_changestatement"),
                 _item("Audited tables", "table_view", "auditing_trackedtable"),
+                _item("Seals", "verified_user", "auditing_sealblock"),
                 {
                     "title": "Find a record",
                     "icon": "manage_search",

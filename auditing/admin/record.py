@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
@@ -44,6 +45,8 @@ from operations.exceptions import CustodyError
 VERSIONS_A_PAGE = 20
 RESTORE = "auditing.restore_version"
 ANNOTATE = "auditing.annotate_version"
+REDACT = "auditing.redact_value"
+EXPORT = "auditing.export_evidence"
 _DIGITS = 18
 
 
@@ -94,7 +97,15 @@ class RecordView(UnfoldModelAdminViewMixin, TemplateView):
             "record_url": record_url(self.tracked, self.record_id),
             "may_restore": may_put_back(self.request.user, self.tracked),
             "may_annotate": self.request.user.has_perm(ANNOTATE),
+            "redact_url": record_url(self.tracked, self.record_id, "record_redact")
+            if self.request.user.has_perm(REDACT)
+            else "",
+            "evidence_url": self._evidence_url() if self.request.user.has_perm(EXPORT) else "",
         }
+
+    def _evidence_url(self) -> str:
+        page = reverse("admin:auditing_sealblock_evidence")
+        return f"{page}?{urlencode({'table': str(self.tracked), 'record': self.record_id})}"
 
 
 class RecordPageView(RecordView):

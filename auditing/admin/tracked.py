@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from auditing.admin.record import RecordCompareView, RecordPageView
 from auditing.admin.record_find import RecordFindView
 from auditing.admin.record_note import RecordNoteView
+from auditing.admin.record_redact import RecordRedactView
 from auditing.admin.record_restore import RecordRestoreView
 from auditing.admin.tracked_edit import (
     TRACK,
@@ -133,6 +134,7 @@ class TrackedTableAdmin(ReadOnlyAdmin):
             self.at("<int:pk>/record/<str:slug>/", RecordPageView, "record"),
             self.at("<int:pk>/record/<str:slug>/compare/", RecordCompareView, "record_compare"),
             self.at("<int:pk>/record/<str:slug>/note/", RecordNoteView, "record_note"),
+            self.at("<int:pk>/record/<str:slug>/redact/", RecordRedactView, "record_redact"),
             self.at("<int:pk>/record/<str:slug>/restore/", RecordRestoreView, "record_restore"),
             *super().get_urls(),
         ]

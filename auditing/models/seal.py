@@ -30,7 +30,12 @@ class SealBlock(models.Model):
     class Meta:
         ordering: ClassVar = ["-number"]
         verbose_name = "sealed block"
-        permissions: ClassVar = [("export_evidence", "Can export evidence from the audit log")]
+        permissions: ClassVar = [
+            ("export_evidence", "Can export evidence from the audit log"),
+            ("seal_now", "Can seal the audit log now"),
+            ("verify_log", "Can verify the audit log"),
+            ("redact_value", "Can ask for values to be redacted"),
+        ]
         indexes: ClassVar = [models.Index(fields=["made_at"], name="seal_block_made")]
 
     def __str__(self) -> str:

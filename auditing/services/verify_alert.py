@@ -6,7 +6,8 @@ from auditing.models import VerifyFinding
 from operations.models import Alert, Run
 from operations.services.alerts import alert_raise, alert_resolve
 
-_KEY = "audit-verify:"
+VERIFY_ALERT = "audit-verify:"
+"""With what follows, the key of the alert."""
 _REMEDY = (
     "manage.py run_show {} tells of the run. manage.py audit_verify looks again; this alert ends "
     "when it finds nothing."
@@ -26,7 +27,7 @@ def verify_alert(run: Run, *, whole: bool) -> None:
     found = VerifyFinding.objects.filter(run_id=run.pk).order_by("id")
     count = found.count()
     if count:
-        key = f"{_KEY}{tracked or 'all'}"
+        key = f"{VERIFY_ALERT}{tracked or 'all'}"
         known = Alert.objects.filter(key=key, resolved_at=None).select_related("run").first()
         if known is not None and known.run is not None and _reaches(known.run, run):
             # What that one found may lie before what this one looked at.
@@ -43,7 +44,7 @@ def verify_alert(run: Run, *, whole: bool) -> None:
             run=run,
         )
     elif whole:
-        for alert in Alert.objects.filter(key__startswith=_KEY, resolved_at=None):
+        for alert in Alert.objects.filter(key__startswith=VERIFY_ALERT, resolved_at=None):
             if alert.run is None or _reaches(run, alert.run):
                 alert_resolve(key=alert.key)
 

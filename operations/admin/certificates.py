@@ -13,8 +13,8 @@ from django.views.generic import View
 
 from operations.admin.base import ReadOnlyAdmin
 from operations.admin.document import sections
-from operations.admin.show import NOTHING, Fact, clock, code, digest, link, when
-from operations.models import Certificate, SigningKey
+from operations.admin.show import NOTHING, Fact, code, digest, link, when
+from operations.models import Certificate
 from operations.selectors.certificates import certificate_check
 from operations.storage import StorageError, storage
 
@@ -90,32 +90,6 @@ class CertificateAdmin(ReadOnlyAdmin):
             self.at("<int:pk>/file/<slug:form>/", CertificateFileView, "file"),
             *super().get_urls(),
         ]
-
-
-@admin.register(SigningKey)
-class SigningKeyAdmin(ReadOnlyAdmin):
-    """The public halves, for whoever verifies a certificate elsewhere."""
-
-    page_template = "custody/page.html"
-    list_display = ("key_id", "created", "retired")
-
-    @admin.display(description="Made", ordering="created_at")
-    def created(self, key: SigningKey) -> SafeString | str:
-        return when(key.created_at)
-
-    @admin.display(description="Retired", ordering="retired_at")
-    def retired(self, key: SigningKey) -> SafeString | str:
-        return when(key.retired_at, empty="in use")
-
-    def page(self, request: HttpRequest, obj: SigningKey) -> dict[str, Any]:
-        return {
-            "facts": [
-                Fact("Key", code(obj.key_id)),
-                Fact("Public key", code(obj.public_key), "Ed25519, 32 bytes, base64"),
-                Fact("Made", clock(obj.created_at)),
-                Fact("Retired", when(obj.retired_at, empty="in use")),
-            ]
-        }
 
 
 def _run(certificate: Certificate) -> SafeString | str:

@@ -46,12 +46,14 @@ def fingerprint(public_key: str) -> str:
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()
 
 
-def keys_standing() -> list[KeyStanding]:
-    """All keys, the oldest first."""
-    return [_standing(key) for key in SigningKey.objects.order_by("created_at", "id")]
+def keys_standing(*, uses: bool = True) -> list[KeyStanding]:
+    """All keys, the oldest first. Without `uses` nothing is counted: there may be much."""
+    keys = SigningKey.objects.order_by("created_at", "id")
+    return [key_standing(key, uses=uses) for key in keys]
 
 
-def _standing(key: SigningKey) -> KeyStanding:
+def key_standing(key: SigningKey, *, uses: bool = True) -> KeyStanding:
+    """How one key stands."""
     file = key_files.key_path(Path(settings.CUSTODY_KEYS), key.key_id)
     there = file.exists()
     state: State = "retired"
@@ -61,7 +63,7 @@ def _standing(key: SigningKey) -> KeyStanding:
         state = "lost"
     elif key.retired_at is None:
         state = "current" if there else "missing"
-    return KeyStanding(key, state, file, there, key_uses(key.key_id))
+    return KeyStanding(key, state, file, there, key_uses(key.key_id) if uses else {})
 
 
 def key_get(text: str) -> SigningKey:

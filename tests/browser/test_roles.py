@@ -17,13 +17,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SignIn = Callable[..., Page]
 
-AUDIT = ["Audit log", "Audited tables", "Find a record"]
+FOUND = ["Audit log", "Audited tables", "Find a record"]
+AUDIT = ["Audit log", "Audited tables", "Seals", "Find a record"]
 SIDEBAR = {
     "officer": [
         "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
         "Schedules", "Alerts",
     ],
-    "support": ["Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Runs"],
+    "support": ["Overview", *FOUND, "Policies", "Legal holds", "Archives", "Runs"],
     "operator": [
         "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
         "Schedules", "Alerts",

@@ -14,10 +14,13 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from auditing.models import ChangeStatement, TrackedTable, VersionNote
+from auditing.models import ChangeStatement, SealBlock, TrackedTable, VersionNote
 from auditing.selectors.versions import versions_of
+from auditing.services.audit_verify import AUDIT_VERIFY
+from auditing.services.evidence_export import EVIDENCE_EXPORT
 from operations.admin.run_decisions import DECISIONS
 from operations.models import Run, SigningKey
 from operations.runs.states import RunState
@@ -42,6 +45,7 @@ WITHOUT_SUPPORT = ALL - {"support"}
 MODELS = {
     "auditing_changestatement": ALL,
     "auditing_trackedtable": ALL,
+    "auditing_sealblock": WITHOUT_SUPPORT,
     "operations_run": ALL,
     "operations_alert": WITHOUT_SUPPORT,
     "operations_certificate": WITHOUT_SUPPORT,
@@ -57,7 +61,7 @@ MODELS = {
 
 LOOKING = ("changelist", "change", "history", "simple_history", "compare", "preview",
            "preview_run", "preview_draft", "progress", "file", "actor", "find", "record",
-           "record_compare")  # fmt: skip
+           "record_compare", "findings")  # fmt: skip
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
     "auditing_changestatement_revert": frozenset({"officer", "support"}),
@@ -68,6 +72,11 @@ ACTS = {
     "auditing_trackedtable_untrack": frozenset({"officer", "operator"}),
     "auditing_trackedtable_record_restore": frozenset({"officer", "support"}),
     "auditing_trackedtable_record_note": frozenset({"officer", "support"}),
+    "auditing_trackedtable_record_redact": frozenset({"officer"}),
+    "auditing_sealblock_seal": frozenset({"operator"}),
+    "auditing_sealblock_verify": frozenset({"officer", "operator"}),
+    "auditing_sealblock_evidence": frozenset({"officer"}),
+    "auditing_sealblock_evidence_file": frozenset({"officer"}),
     "operations_run_decide/approve": frozenset({"officer", "operator"}),
     "operations_run_decide/refuse": frozenset({"officer", "operator"}),
     "operations_run_decide/pause": frozenset({"operator"}),
@@ -89,6 +98,11 @@ ACTS = {
     "django_celery_beat_periodictask_time": frozenset({"operator"}),
     "django_celery_beat_periodictask_start": frozenset({"operator"}),
 }
+PROOFS = {
+    "auditing_sealblock_findings": AUDIT_VERIFY,
+    "auditing_sealblock_evidence_file": EVIDENCE_EXPORT,
+}
+"""Pages about a run of a kind."""
 OWN = {"retention_retentionpolicy_preview_draft"}
 """What somebody began in their own session: nobody else finds it."""
 FOR_ALL_WHO_SIGN_IN = {
@@ -113,6 +127,7 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
     objects = {
         "auditing_changestatement": audited.pk,
         "auditing_trackedtable": audited.tracked_id,
+        "auditing_sealblock": SealBlock.objects.get().pk,
         "operations_run": console.run.pk,
         "operations_alert": console.alert.pk,
         "operations_certificate": console.certificate.pk,
@@ -143,6 +158,8 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
             yield name, reverse(f"admin:{name}", args=[console.policy.pk, version])
         elif name == "retention_retentionpolicy_preview_run":
             yield name, reverse(f"admin:{name}", args=[Run.objects.get(kind=POLICY_CHANGE).pk])
+        elif name in PROOFS:
+            yield name, reverse(f"admin:{name}", args=[Run.objects.get(kind=PROOFS[name]).pk])
         elif name == "app_list":
             yield name, reverse("admin:app_list", args=["operations"])
         elif name:
@@ -180,6 +197,9 @@ def console() -> Console:
     change.plan["new"] = PolicyTerms.of(made.policy).to_json()
     change.save()
     make_audited(made.requester)
+    for kind in PROOFS.values():
+        make_run(made.policy, made.requester, RunState.SUCCEEDED, kind=kind)
+    SealBlock.objects.create(number=1, header="", leaves=0, made_at=timezone.now())
     return made
 
 
