@@ -53,18 +53,18 @@ def leaf(  # noqa: PLR0917
             salt may stand there too, of SALT bytes.
     """
     parts = [b"\0", meta, b"\n"]
-    # Most of the time of sealing and verifying is spent here.
-    add, null = parts.append, NULL
+    # Most of the time of sealing and verifying is spent here: names are looked up once.
+    add, null, rest, size, digest_of = parts.append, NULL, _REST, SALT, sha256
     for prefix, value in zip(named, values, strict=True):
-        if value != null and prefix != _REST:
+        if value != null and prefix != rest:
             add(prefix)
-            add(sha256(salts[at : at + SALT] + value).digest())
+            add(digest_of(salts[at : at + size] + value).digest())
             add(b"\n")
-        elif prefix == _REST:
-            parts += _entries(value, salts[at : at + SALT], kept or {})
+        elif prefix == rest:
+            parts += _entries(value, salts[at : at + size], kept or {})
         elif kept and prefix in kept:
             parts += (prefix, kept[prefix], b"\n")
-        at += SALT
+        at += size
     return sha256(b"".join(parts)).digest()
 
 

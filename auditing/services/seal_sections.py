@@ -20,8 +20,9 @@ from operations.catalogue.identifiers import Identifier
 
 MOST = 16_384
 """Leaves of a block, unless one number or one statement has more."""
-SPAN = 16 * MOST
-"""Numbers that one look at a history covers: rows between them may be of other tables."""
+SPAN = 64 * MOST
+"""Numbers that one look at a history covers at the most. It begins with as many as a block may have
+and covers more where few are of this table: what it reads and does not take, it reads again."""
 
 _SEQ, _STATEMENT, _AT = (VERSION_META.index(name) for name in ("seq", "statement", "at"))
 # Known by its place here, its name is of no use after a restore.
@@ -66,17 +67,22 @@ def seal_sections(
     if not history_exists(tracked):
         return [], None
     number = "seq" if form == "version" else "statement"
-    upto = min(piece["upto"], piece["after"] + SPAN) if form == "version" else piece["upto"]
+    span = piece.get("span", MOST)
+    upto = min(piece["upto"], piece["after"] + span) if form == "version" else piece["upto"]
     where = _of_piece(piece, number, upto, window)
     # With ties: rows of one number stay in one block.
     tail = sql.SQL("ORDER BY h.{} FETCH FIRST {} ROWS WITH TIES").format(
         sql.Identifier(number), sql.Literal(room)
     )
     drafts = _drafts(tracked, form, where, tail, using)
-    if sum(len(draft.leaves) for draft in drafts) >= room:
+    found = sum(len(draft.leaves) for draft in drafts)
+    if found >= room:
         last = "last" if form == "version" else "last_statement"
         upto = max(getattr(draft.section, last) for draft in drafts)
-    return drafts, {**piece, "after": upto} if upto < piece["upto"] else None
+    if upto >= piece["upto"]:
+        return drafts, None
+    wider = min(4 * span, SPAN) if found < MOST // 4 else MOST
+    return drafts, {**piece, "after": upto, "span": wider}
 
 
 def _of_piece(piece: Piece, number: str, upto: int, window: Between) -> sql.Composable:
