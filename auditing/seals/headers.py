@@ -29,6 +29,10 @@ class SectionHead:
     """Fields of the row that stay, in the leaf's order."""
     names: list[str]
     """Columns that have a commitment each, in the leaf's order."""
+    since: str = ""
+    """Of versions: the least and the greatest of their times, ISO 8601 in UTC. By them a month that
+    is retired is told from one that is not."""
+    until: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 
 from django.db import connections
 
 from auditing.models import RedactedValue, SealSection
+from auditing.seals.headers import SectionHead
 from auditing.seals.leaves import SALT, prefixes, salts_of
 from auditing.seals.merkle import HASH, split
 
@@ -96,6 +98,23 @@ def leaves_between(
     if upto is not None:
         sections = sections.filter(**{f"{first}__lte": upto})
     return [leaves_of(each, using=using) for each in sections.order_by("block_id", "place")]
+
+
+def section_head(section: SealSection) -> SectionHead:
+    """What the header of its block says of a section."""
+    since, until = (
+        at.astimezone(UTC).isoformat(timespec="microseconds") if at is not None else ""
+        for at in (section.first_at, section.last_at)
+    )
+    return SectionHead(
+        section.source,
+        section.form,  # type: ignore[arg-type]
+        len(section.hashes) // HASH,
+        section.meta,
+        section.names,
+        since,
+        until,
+    )
 
 
 def leaves_of(section: SealSection, *, using: str) -> Leaves:

@@ -28,7 +28,8 @@ from psycopg import errors
 from auditing.exceptions import AnchorUnusable, Rewound
 from auditing.models import SealBlock, SealPosition, SealSection, SummaryPosition
 from auditing.seals import merkle
-from auditing.seals.headers import FIRST, Header, SectionHead
+from auditing.seals.headers import FIRST, Header
+from auditing.selectors.verify_sections import section_head
 from auditing.services.anchors import anchor_last, anchor_write, rewind_check
 from auditing.services.seal_plan import Between, between, seal_plan
 from auditing.services.seal_sections import MOST, Draft, seal_sections
@@ -180,7 +181,7 @@ def _block(drafts: list[Draft], position: SealPosition, covers: str, using: str)
         previous=last.hash if last else FIRST,
         made_at=now.isoformat(timespec="microseconds"),
         root=merkle.root(leaves).hex(),
-        sections=[_head(draft.section) for draft in drafts],
+        sections=[section_head(draft.section) for draft in drafts],
         covers=covers,
         key_id=signer.key_id,
     )
@@ -200,13 +201,3 @@ def _block(drafts: list[Draft], position: SealPosition, covers: str, using: str)
         place += len(draft.leaves)
     SealSection.objects.using(using).bulk_create([draft.section for draft in drafts])
     return block
-
-
-def _head(section: SealSection) -> SectionHead:
-    return SectionHead(
-        source=section.source,
-        form=section.form,  # type: ignore[arg-type]
-        leaves=len(section.ids),
-        meta=section.meta,
-        names=section.names,
-    )

@@ -11,7 +11,8 @@ from auditing.exceptions import AnchorUnusable
 from auditing.models import SealBlock, SealPosition, SealSection
 from auditing.seals import merkle
 from auditing.seals.found import Finding, Found
-from auditing.seals.headers import FIRST, Header, SectionHead, header_read
+from auditing.seals.headers import FIRST, Header, header_read
+from auditing.selectors.verify_sections import section_head
 from auditing.services.anchors import (
     SignedAnchor,
     anchors,
@@ -104,16 +105,7 @@ def _problems(block: SealBlock, previous: str, chain: str, using: str) -> Iterat
 def _leaves(block: SealBlock, header: Header, using: str) -> Iterator[str]:
     sections = list(SealSection.objects.using(using).filter(block=block).order_by("place"))
     name = f"Block {block.number}"
-    heads = [
-        SectionHead(
-            each.source,
-            each.form,  # type: ignore[arg-type]
-            len(each.hashes) // merkle.HASH,
-            each.meta,
-            each.names,
-        )
-        for each in sections
-    ]
+    heads = [section_head(each) for each in sections]
     if heads != header.sections:
         yield f"{name}: its sections are not those of its header: one was altered or is gone."
     elif any(len(each.ids) * merkle.HASH != len(each.hashes) for each in sections):

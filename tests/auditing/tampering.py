@@ -270,6 +270,10 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
         ),
         {"altered"},
     ),
+    "when a section is of": (
+        _row_set("sealsection", "id", "last_at = last_at - interval '1 year'", "last_at NOTNULL"),
+        {"chain"},
+    ),
     "a section deleted": (_row_delete("sealsection", "id"), {"chain", "added"}),
     "the database rewound": (_rewind, {"anchor"}),
     "a removal forged": (_removal_forged, {"proof"}),
