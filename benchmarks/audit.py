@@ -25,29 +25,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from benchmarks import audit_report
 from benchmarks.audit_bulk import bulk_round, copy_data, floor_round
 from benchmarks.audit_peers import CASES as ORM_CASES
 from benchmarks.audit_single import single_prepare, single_round
 from benchmarks.audit_tables import NONE, OURS, WAYS, Way, tables_make
+from benchmarks.bench_server import (
+    bench_database,
+    bench_environment,
+    bench_server,
+    manage,
+    run,
+    say,
+)
 
 ROWS, TRANSACTIONS = 200_000, 16_000
 PARTS = ("bulk", "single", "orm")
-DATABASE = f"custody_bench_{os.getpid()}"
 
 
 def main() -> int:
@@ -57,7 +58,10 @@ def main() -> int:
     transactions = int(TRANSACTIONS * options.scale)
     if options.rounds * transactions > rows // 2:
         raise SystemExit("Too many rounds for the rows to be deleted one by one: use fewer.")
-    with _server(options) as (server, pgbench, folder), _database(server) as url:
+    with (
+        bench_server(options.database_url) as (server, programs, folder),
+        bench_database(server) as url,
+    ):
         _install(url, ways, folder, rows)
         found: list[dict[str, object]] = []
         if "bulk" in options.parts:
@@ -65,7 +69,9 @@ def main() -> int:
         if "orm" in options.parts:
             found += audit_report.orm(*_orm(url, rows, options.rounds))
         if "single" in options.parts:
-            measured = _single(url, ways, rows, transactions, options.rounds, pgbench=pgbench)
+            measured = _single(
+                url, ways, rows, transactions, options.rounds, pgbench=programs / "pgbench"
+            )
             found += audit_report.single(measured)
     if options.json:
         print(json.dumps(found, indent=1))
@@ -91,65 +97,23 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def _server(options: argparse.Namespace) -> Iterator[tuple[str, Path, Path]]:
-    from config.embedded import EmbeddedPostgres
-
-    with tempfile.TemporaryDirectory(prefix="custody-bench-") as name:
-        folder = Path(name)
-        server = EmbeddedPostgres(
-            folder / "postgres",
-            # Nothing of the server's own work is to fall into a case by chance.
-            settings={"autovacuum": "off", "max_wal_size": "8GB", "checkpoint_timeout": "1h"},
-        )
-        if options.database_url:
-            yield options.database_url, server.bin / "pgbench", folder
-            return
-        server.hold()
-        try:
-            yield server.url, server.bin / "pgbench", folder
-        finally:
-            server.release()
-
-
-@contextmanager
-def _database(server: str) -> Iterator[str]:
-    name = sql.Identifier(DATABASE)
-    with psycopg.connect(server, autocommit=True) as session:
-        session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-        try:
-            yield make_conninfo(server, dbname=DATABASE)
-        finally:
-            session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
 def _install(url: str, ways: list[Way], folder: Path, rows: int) -> None:
     """The console, the tables, and every way of auditing on its table."""
-    _say(f"making {rows:,} rows and {len(WAYS)} tables ...")
+    say(f"making {rows:,} rows and {len(WAYS)} tables ...")
     with psycopg.connect(url, autocommit=True) as session:
         tables_make(session, rows)
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "CUSTODY_VAR": str(folder),
-        "CUSTODY_ENV_FILE": str(folder / "none"),
-        "CELERY_BROKER_URL": "memory://",
-    }
-    manage = [sys.executable, ROOT / "manage.py"]
-    track = ["audit_track", f"public.{OURS.table}", "--reason", "benchmark", "--no-input"]
+    environment = bench_environment(url, folder)
+    track: list[object] = [
+        "audit_track",
+        f"public.{OURS.table}",
+        "--reason",
+        "benchmark",
+        "--no-input",
+    ]
     if OURS in ways:
-        _run([*manage, "migrate", "--verbosity", "0"], environment)
-        _run([*manage, *track], environment)
-    _run([sys.executable, ROOT / "benchmarks" / "audit_peers.py", "install"], environment)
-
-
-def _run(command: list[object], environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        [str(x) for x in command], env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+        manage(["migrate", "--verbosity", "0"], environment)
+        manage(track, environment)
+    run([sys.executable, ROOT / "benchmarks" / "audit_peers.py", "install"], environment)
 
 
 def _bulk(url: str, ways: list[Way], rows: int, rounds: int) -> audit_report.Bulk:
@@ -162,7 +126,7 @@ def _bulk(url: str, ways: list[Way], rows: int, rounds: int) -> audit_report.Bul
             if found.captured != expected:
                 raise SystemExit(f"{key} kept {found.captured:,} versions, not {expected:,}.")
             measured.setdefault(key, []).append(found)
-            _say(f"round {turn + 1}: {', '.join(key)}: {found.seconds:.2f} s, {found.cpu:.2f} cpu")
+            say(f"round {turn + 1}: {', '.join(key)}: {found.seconds:.2f} s, {found.cpu:.2f} cpu")
     return measured
 
 
@@ -176,10 +140,10 @@ def _orm(url: str, rows: int, rounds: int) -> tuple[audit_report.Orm, audit_repo
         for key, floor in floor_round(url, rows):
             floors.setdefault(key, []).append(floor)
         for case in ORM_CASES:
-            answer = _run([sys.executable, program, case, rows // 10], environment)
+            answer = run([sys.executable, program, case, rows // 10], environment)
             found = json.loads(answer)
             measured.setdefault(case, []).append(found)
-            _say(f"round {turn + 1}: {case}: {found['seconds']:.2f} s, {found['cpu']:.2f} cpu")
+            say(f"round {turn + 1}: {case}: {found['seconds']:.2f} s, {found['cpu']:.2f} cpu")
     return measured, floors
 
 
@@ -191,12 +155,8 @@ def _single(
     for turn in range(rounds):
         for key, found in single_round(url, ways, rows, transactions, pgbench=pgbench, turn=turn):
             measured.setdefault(key, []).append(found)
-            _say(f"round {turn + 1}: {', '.join(key)}: {found.tps:,.0f} a second, {found.cpu:.1f}")
+            say(f"round {turn + 1}: {', '.join(key)}: {found.tps:,.0f} a second, {found.cpu:.1f}")
     return measured
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

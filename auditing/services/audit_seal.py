@@ -28,7 +28,7 @@ from psycopg import errors
 from auditing.exceptions import AnchorUnusable, Rewound
 from auditing.models import SealBlock, SealPosition, SealSection, SummaryPosition
 from auditing.seals import merkle
-from auditing.seals.headers import FIRST, Header
+from auditing.seals.headers import FIRST, Header, header_read
 from auditing.selectors.verify_sections import section_head
 from auditing.services.anchors import anchor_last, anchor_write, rewind_check
 from auditing.services.seal_plan import Between, between, seal_plan
@@ -147,7 +147,10 @@ def _step(using: str) -> _Step:
         drafts = _take(position, between(using=using), using)
         ended = not position.todo
         covers = position.target if ended else ""
-        block = _block(drafts, position, covers, using) if drafts else None
+        # Steps that were full may have left nothing to the last one, which has to tell even so.
+        block = None
+        if drafts or (ended and _owes_end(using)):
+            block = _block(drafts, position, covers, using)
         if ended:
             position.snapshot, position.target = position.target, ""
             position.at, position.target_at = position.target_at or timezone.now(), None
@@ -168,6 +171,12 @@ def _take(position: SealPosition, window: Between, using: str) -> list[Draft]:
         todo[:1] = [rest] if rest else []
     position.todo = todo
     return drafts
+
+
+def _owes_end(using: str) -> bool:
+    """The newest block does not say up to where all is sealed."""
+    last = SealBlock.objects.using(using).order_by("number").last()
+    return last is not None and not header_read(last.header).covers
 
 
 def _block(drafts: list[Draft], position: SealPosition, covers: str, using: str) -> SealBlock:

@@ -18,9 +18,13 @@ from auditing.seals import merkle
 from auditing.seals.headers import FIRST, header_read
 from auditing.services.anchors import anchors
 from auditing.services.audit_seal import audit_seal
+from auditing.services.audit_verify import audit_verify_start
 from auditing.services.baseline import baseline_run
 from auditing.services.track import table_track
 from operations.models import SigningKey
+from operations.services.run_to_end import run_to_end
+
+from .sealing import chain_holds, leaves_fit
 
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -139,3 +143,18 @@ def test_images_of_a_baseline_are_sealed_while_it_goes_on(execute: Execute, pers
 def test_not_within_a_transaction(execute: Execute, orders: None) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         audit_seal()
+
+
+def test_the_last_block_of_a_pass_says_so_even_when_nothing_was_left_for_it(
+    execute: Execute, orders: None, monkeypatch: pytest.MonkeyPatch, person: User
+) -> None:
+    for leaves in (1, 2, 3):
+        monkeypatch.setattr("auditing.services.audit_seal.MOST", leaves)
+        execute(f"INSERT INTO app.orders SELECT {leaves} * 10 + n, 1 FROM generate_series(1, 2) n")
+        audit_seal()
+        assert chain_holds() > leaves
+    assert audit_seal().blocks == 0, "an end that was told is not told again"
+    leaves_fit()
+    run = run_to_end(run=audit_verify_start(requester=person))
+    assert run.result
+    assert run.result["findings"] == 0
