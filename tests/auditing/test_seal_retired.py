@@ -48,7 +48,7 @@ def whole(run: Run, history: str, kind: str = "purge") -> Counter[str]:
     assert found.unsealed == []
     assert found.matched > 0
     result, findings = verified(run.requester)
-    # Of the histories that are written by hand nothing is captured, with or without an event trigger.
+    # Of the histories that are written by hand nothing is captured, by event trigger or without.
     sealed = [each for each in findings if "app.stock" not in each or "sealed" in each]
     assert [each for each in sealed if "event trigger" not in each] == []
     assert result["retired"] == len(found.gone)
