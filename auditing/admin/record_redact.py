@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 
-from auditing.admin.own import may_see_rows
 from auditing.admin.proof_runs import redact_facts
 from auditing.admin.record import REDACT
-from auditing.admin.record_links import record_id_of, record_url
+from auditing.admin.record_confirm import RecordConfirmView
 from auditing.models import TrackedTable
 from auditing.selectors.images import Shape, shape_of
 from auditing.selectors.tracked import tracked_get
 from auditing.services.audit_redact import redact_request
 from auditing.services.redact_plan import Wanted, redact_plan
-from operations.admin.confirm import ConfirmView
 from operations.models import Run
 from operations.runs.kinds import Plan
 from operations.runs.states import RunState
 
 
-class RecordRedactView(ConfirmView):
+class RecordRedactView(RecordConfirmView):
     """`?column=NAME`, once for each; without one it asks which. Nothing happens before the reason
     is posted, and then only with another person's approval."""
 
+    permission = REDACT
     template_name = "auditing/redact.html"
     button = "Ask for it"
     variant = "danger"
@@ -36,19 +34,6 @@ class RecordRedactView(ConfirmView):
     )
     run: Run | None = None
     plan: Plan | None = None
-
-    def has_permission(self) -> bool:
-        return bool(
-            self.model_admin.has_view_permission(self.request)
-            and self.request.user.has_perm(REDACT)
-        )
-
-    def find(self) -> TrackedTable | None:
-        self.record_id = record_id_of(self.kwargs["slug"])
-        found = TrackedTable.objects.filter(pk=self.kwargs["pk"]).first()
-        if found is not None and not may_see_rows(self.request.user, found):
-            raise PermissionDenied
-        return found
 
     def not_now(self) -> str:
         tracked: TrackedTable = self.object
@@ -83,7 +68,7 @@ class RecordRedactView(ConfirmView):
     def back(self) -> str:
         if self.run is not None:
             return reverse("admin:operations_run_change", args=[self.run.pk])
-        return record_url(self.kwargs["pk"], record_id_of(self.kwargs["slug"]))
+        return super().back()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         self.title = f"Redact values of {self.object} {self.record_id}"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-
-from auditing.admin.own import may_see_rows
 from auditing.admin.record import RESTORE
-from auditing.admin.record_links import record_id_of, record_url
+from auditing.admin.record_confirm import RecordConfirmView
 from auditing.admin.record_words import DifferenceLine, difference_lines, version_name
 from auditing.admin.words import who
 from auditing.models import TrackedTable
 from auditing.selectors.images import Shape, shape_of
 from auditing.selectors.versions import ColumnDifference, Version, version_by_seq
 from auditing.services.record_restore import Restored, record_restore
-from operations.admin.confirm import ConfirmView
 from operations.admin.show import Fact, when
 
 _WHAT = {
@@ -26,24 +22,12 @@ _WHAT = {
 _DIGITS = 18
 
 
-class RecordRestoreView(ConfirmView):
+class RecordRestoreView(RecordConfirmView):
     """`?version=SEQ`. Nothing happens before the reason is posted."""
 
+    permission = RESTORE
     template_name = "auditing/restore.html"
     button = "Restore this version"
-
-    def has_permission(self) -> bool:
-        return bool(
-            self.model_admin.has_view_permission(self.request)
-            and self.request.user.has_perm(RESTORE)
-        )
-
-    def find(self) -> TrackedTable | None:
-        self.record_id = record_id_of(self.kwargs["slug"])
-        found = TrackedTable.objects.filter(pk=self.kwargs["pk"]).first()
-        if found is not None and not may_see_rows(self.request.user, found):
-            raise PermissionDenied
-        return found
 
     def not_now(self) -> str:
         tracked: TrackedTable = self.object
@@ -79,9 +63,6 @@ class RecordRestoreView(ConfirmView):
         told = "is back" if done.action == "insert" else "is what it was"
         notes = "".join(f" {note}" for note in done.notes)
         return f"The record {told} in version {number}. That is a new version.{notes}"
-
-    def back(self) -> str:
-        return record_url(self.kwargs["pk"], record_id_of(self.kwargs["slug"]))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         version, preview = self.version, self.preview
