@@ -158,3 +158,17 @@ def test_the_last_block_of_a_pass_says_so_even_when_nothing_was_left_for_it(
     run = run_to_end(run=audit_verify_start(requester=person))
     assert run.result
     assert run.result["findings"] == 0
+
+
+def test_a_header_that_was_altered_keeps_nothing_from_being_sealed(
+    execute: Execute, orders: None
+) -> None:
+    execute("INSERT INTO app.orders VALUES (1, 1)")
+    last = audit_seal().last
+    SealBlock.objects.filter(pk=last).update(header="altered")
+    # A transaction that leaves nothing to seal.
+    execute("CREATE TABLE app.other (id int)")
+    audit_seal()
+    execute("INSERT INTO app.orders VALUES (2, 2)")
+    assert audit_seal().leaves > 0
+    assert sealed("history.app__orders") == numbers(execute, "history.app__orders")
