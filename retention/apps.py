@@ -17,6 +17,9 @@ class RetentionConfig(AppConfig):
             "search_archive",
             "restore_archive",
             "keep_archive",
+            "delete_record",
+            "restore_record",
+            "purge_record",
         ],
         "support": [
             "view_retentionpolicy",
@@ -27,8 +30,14 @@ class RetentionConfig(AppConfig):
             "view_legalhold",
             "view_holdscope",
             "view_heldrow",
+            "view_softdeletetable",
+            "view_deletion",
+            "view_deletiontable",
+            "view_severedreference",
+            "delete_record",
+            "restore_record",
         ],
-        "operator": ["view_*"],
+        "operator": ["view_*", "enable_softdelete"],
         "auditor": ["view_*"],
     }
 

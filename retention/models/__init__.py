@@ -1,6 +1,12 @@
-"""Policies, legal holds, the archives that purges wrote, and what is measured every night."""
+"""Policies, legal holds, deletions, the archives that purges wrote, and what is measured nightly."""
 
 from retention.models.archive import Archive, ArchivePart
+from retention.models.deletion import (
+    Deletion,
+    DeletionTable,
+    SeveredReference,
+    SoftDeleteTable,
+)
 from retention.models.hold import HeldRow, HoldScope, LegalHold
 from retention.models.measure import PolicyMeasure, TableMeasure
 from retention.models.policy import RetentionPolicy
@@ -8,10 +14,14 @@ from retention.models.policy import RetentionPolicy
 __all__ = [
     "Archive",
     "ArchivePart",
+    "Deletion",
+    "DeletionTable",
     "HeldRow",
     "HoldScope",
     "LegalHold",
     "PolicyMeasure",
     "RetentionPolicy",
+    "SeveredReference",
+    "SoftDeleteTable",
     "TableMeasure",
 ]

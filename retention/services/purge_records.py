@@ -34,12 +34,12 @@ from retention.services.record_check import (
     lock_rows,
     same_place,
 )
-from retention.services.record_delete import (
+from retention.services.record_finder import Batch, RecordFinder
+from retention.services.record_remove import (
     Removed,
     RowsStay,
     delete_rows,
 )
-from retention.services.record_finder import Batch, RecordFinder
 from retention.services.record_settle import settle
 from retention.services.record_stage import Target
 

@@ -17,8 +17,8 @@ from operations.runs.kinds import Beat
 from retention.selectors.due import expired
 from retention.services.purge_delete import is_part
 from retention.services.purge_task import PurgeTask
-from retention.services.record_delete import make_room
 from retention.services.record_fill import add_roots, close
+from retention.services.record_remove import make_room
 from retention.services.record_settle import settle
 from retention.services.record_slices import Slices
 from retention.services.record_stage import Stage, Target
