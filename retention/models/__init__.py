@@ -1,4 +1,4 @@
-"""Policies, legal holds, deletions, the archives that purges wrote, and what is measured nightly."""
+"""Policies, legal holds, deletions, the archives that purges wrote, and nightly measures."""
 
 from retention.models.archive import Archive, ArchivePart
 from retention.models.deletion import (
