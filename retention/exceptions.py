@@ -47,3 +47,15 @@ class RestoreRefused(Refused):
 
 class PreviewUnavailable(CustodyError):
     """A table cannot be looked at just now."""
+
+
+class SoftDeleteMissing(UsageError):
+    """The table does not have soft delete."""
+
+
+class NoSuchDeletion(UsageError):
+    """No deletion has this number."""
+
+
+class DeletionRefused(Refused):
+    """The record cannot be deleted, or its deletion not be restored, as things are."""
