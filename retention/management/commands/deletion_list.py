@@ -1,0 +1,82 @@
+"""manage.py deletion_list"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from operations.catalogue.read import table_name_resolve
+from operations.commands import CustodyCommand, Result, text_table
+from retention.deletion_presenting import deletion_json
+from retention.models import Deletion
+from retention.selectors.deletion_rows import DeletedRow, deletion_labels
+from retention.selectors.deletions import DeletionFilter, deletion_rows_now, deletions_list
+
+
+class Command(CustodyCommand):
+    help = "Shows what is in the bin, newest first; with --state what was restored or destroyed."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--table", metavar="TABLE", help="only those that began in this table")
+        parser.add_argument(
+            "--state",
+            choices=[*(state.value for state in Deletion.State), "all"],
+            default=Deletion.State.DELETED.value,
+        )
+        parser.add_argument("--by", default="", metavar="TEXT", help="who deleted, or a part of it")
+        parser.add_argument("--before", type=int, metavar="DELETION", help="older than this one")
+        parser.add_argument("--limit", type=int, default=50, metavar="N")
+
+    def work(self, **options: Any) -> Result:
+        wanted = DeletionFilter(
+            state="" if options["state"] == "all" else options["state"],
+            table=table_name_resolve(options["table"]) if options["table"] else None,
+            actor=options["by"],
+        )
+        found = list(
+            deletions_list(wanted, before=options["before"], limit=max(options["limit"], 1))
+        )
+        labels = deletion_labels(found)
+        document = {"deletions": [deletion_json(each, labels.get(each.pk)) for each in found]}
+        if not found:
+            return Result(document, ["There is no such deletion."])
+        text: list[Any] = [
+            text_table(
+                "deletion",
+                "what",
+                "table",
+                "rows",
+                "deleted",
+                "by",
+                "state",
+                "until",
+                rows=[_row(each, labels.get(each.pk)) for each in found],
+                right=frozenset({0, 3}),
+            )
+        ]
+        if len(found) == max(options["limit"], 1):
+            text.append(f"Older ones: --before {found[-1].pk}")
+        return Result(document, text)
+
+
+def what(deletion: Deletion, label: DeletedRow | None) -> str:
+    """The record, as people know it; how many where there are several."""
+    if not deletion.record_id and deletion.roots > 1:
+        return f"{deletion.roots:,} records"
+    return label.label if label else deletion.record_id
+
+
+def _row(deletion: Deletion, label: DeletedRow | None) -> list[str]:
+    return [
+        str(deletion.pk),
+        what(deletion, label),
+        str(deletion.table),
+        f"{deletion_rows_now(deletion):,}",
+        f"{deletion.deleted_at:%Y-%m-%d %H:%M}",
+        deletion.actor,
+        deletion.current.label.lower(),
+        f"{deletion.purge_after:%Y-%m-%d}"
+        if deletion.purge_after and deletion.current is Deletion.State.DELETED
+        else "",
+    ]
