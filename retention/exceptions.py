@@ -59,3 +59,11 @@ class NoSuchDeletion(UsageError):
 
 class DeletionRefused(Refused):
     """The record cannot be deleted, or its deletion not be restored, as things are."""
+
+
+class SoftDeleteRefused(Refused):
+    """Soft delete cannot be enabled on the table, or not be undone, as things are."""
+
+
+class SoftDeleteUsage(UsageError):
+    """What was asked of soft delete names something that is not there."""

@@ -1,0 +1,131 @@
+"""Whether what soft delete put on a table is still there, whole, and goes as far as it has to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connections
+
+from operations.catalogue.exceptions import NoSuchTable
+from operations.catalogue.read import table as read_table
+from operations.catalogue.types import Table, TableName
+from retention.models import SoftDeleteTable
+from retention.selectors.queries import rows
+from retention.selectors.softdelete_closure import softdelete_closure
+from retention.selectors.softdelete_steps import COLUMNS
+
+_NAME = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = %s::pg_catalog.oid
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    row: SoftDeleteTable
+    name: TableName
+    """As it is now; that of the registry when the table is gone."""
+    dropped: bool = False
+    unready: bool = False
+    """Enabling or disabling it did not come to its end."""
+    repairable: tuple[str, ...] = ()
+    """What is missing and can be made again."""
+    lost: tuple[str, ...] = ()
+    """What is missing and was not ours alone to make: sentences with what to do."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """In sentences; empty when all is well."""
+        if self.dropped:
+            return (
+                (
+                    f"{self.name} is not there any more: manage.py softdelete_disable {self.name} "
+                    "ends its soft delete."
+                ),
+            )
+        if self.unready:
+            back = "softdelete_disable" if self.row.made.get("disabling") else "softdelete_enable"
+            return (f"A change of {self.name} was interrupted: manage.py {back} {self.name}",)
+        found = [
+            f"{each} of {self.name} is missing: manage.py softdelete_enable {self.name}"
+            for each in self.repairable
+        ]
+        return (*found, *self.lost)
+
+
+def standings(*, using: str = "default") -> list[Standing]:
+    """Of every table that has soft delete, by name."""
+    known = list(SoftDeleteTable.objects.using(using).filter(disabled_at=None))
+    enabled = {row.table_oid for row in known}
+    return [_standing(row, enabled, using) for row in known]
+
+
+def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
+    with connections[using].cursor() as cursor:
+        cursor.execute(_NAME, [row.table_oid])
+        found = cursor.fetchone()
+    if found is None:
+        return Standing(row, row.table, dropped=True)
+    name = TableName(*found)
+    if row.ready_at is None:
+        return Standing(row, name, unready=True)
+    try:
+        table = read_table(name, using=using)
+    except NoSuchTable:
+        return Standing(row, row.table, dropped=True)
+    missing = [column for column in COLUMNS if table.column(column) is None]
+    lost = [
+        f"{name} has lost its column {column}: manage.py softdelete_enable {name} makes it again, "
+        "without the values that it had."
+        for column in missing
+    ]
+    gaps: list[str] = []
+    if not missing:
+        tree = rows("softdelete_marks", {"oids": [table.oid]}, using=using)
+        if not (tree[0]["index"] and tree[0]["valid"]):
+            gaps.append("The index on deletion_id")
+        gaps += shield_gaps(row, using=using)
+    return Standing(
+        row,
+        name,
+        repairable=tuple(gaps),
+        lost=(*lost, *_uncovered(table, row, enabled, using)),
+    )
+
+
+def _uncovered(table: Table, row: SoftDeleteTable, enabled: set[int], using: str) -> list[str]:
+    """Tables whose rows would go along and that have no soft delete: made since."""
+    closure = softdelete_closure(
+        table,
+        decided={table.name: [TableName(*each) for each in row.along]},
+        using=using,
+    )
+    direct = {edge.child: edge for edge in closure.edges_to(table.name, "along")}
+    return [
+        f"{child.name} has no soft delete, and its rows go along with those of {table.name} "
+        f"({direct[child.name].key.name}): no record of {table.name} that has such rows can be "
+        f"deleted softly until you run manage.py softdelete_enable {table.name}."
+        for child in closure.tables
+        if child.name in direct and child.oid not in enabled
+    ]
+
+
+_VIEW = """
+SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = %(oid)s::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
+             ORDER BY 1)
+     = ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+             JOIN pg_catalog.pg_class v ON v.oid = a.attrelid AND v.relkind = 'v'
+             JOIN pg_catalog.pg_class t ON t.oid = %(oid)s::pg_catalog.oid
+                                       AND t.relnamespace = v.relnamespace
+             WHERE v.relname = %(view)s AND a.attnum > 0 ORDER BY 1)
+"""
+
+
+def shield_gaps(row: SoftDeleteTable, *, using: str) -> list[str]:
+    """What of the view, the guards, the policies and the triggers is missing, in words."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_VIEW, {"oid": row.table_oid, "view": row.view_name})
+        [whole] = cursor.fetchone()
+    return [] if whole else [f"The view {row.view}, or a column of it,"]
