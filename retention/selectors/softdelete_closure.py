@@ -7,7 +7,7 @@ that cascades below an enabled one is enabled too, and those that the operator n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import ForeignKey, Table, TableName
@@ -84,38 +84,65 @@ def softdelete_closure(
     """The tables whose rows go along with a row of `root`, at any depth.
 
     Args:
-        along: tables whose rows go along with whatever table of these they refer to.
+        along: tables whose rows go along with what their keys keep from being deleted; of one that
+            keeps nothing from it, with what it refers to otherwise.
         decided: by parent, what was decided earlier.
     """
-    reader, named = _Reader(using), set(along)
-    closure, seen, edges = Closure(), set[TableName](), set[tuple[str, TableName, TableName]]()
-    waiting = [reader.root(root.name)]
-    while waiting:
-        table = waiting.pop(0)
-        if table.name in seen:
-            continue
-        seen.add(table.name)
-        closure.tables.append(table)
-        chosen = named | set((decided or {}).get(table.name, ()))
-        for key in sorted(table.referenced_by, key=lambda each: (each.table, each.name)):
-            child = reader.root(key.table)
-            if (key.name, key.table, table.name) in edges:
-                continue
-            edges.add((key.name, key.table, table.name))
-            meaning = _meaning(key, child.name in chosen)
-            closure.edges.append(Edge(key, child.name, table.name, meaning))
-            if meaning != "along":
-                closure.others[child.name] = child
-                continue
-            waiting.append(child)
-            listed = closure.along.setdefault(table.name, [])
-            if key.on_delete != "cascade" and child.name not in listed:
-                listed.append(child.name)
-    for name in seen:
-        closure.others.pop(name, None)
-    referring = {e.child for e in closure.edges if e.meaning == "along"}
-    closure.pointless = sorted(named - referring)
+    walk = _Walk(_Reader(using), set(along), decided or {})
+    closure = walk.closure(root)
+    severed = {e.child for e in closure.edges if e.meaning == "severed"}
+    if forced := severed & set(closure.pointless):
+        closure = replace(walk, forced=forced).closure(root)
     return closure
+
+
+@dataclass(frozen=True)
+class _Walk:
+    reader: _Reader
+    named: set[TableName]
+    decided: dict[TableName, list[TableName]]
+    forced: set[TableName] = field(default_factory=set)
+    """Named, and nothing but set to NULL."""
+
+    def closure(self, root: Table) -> Closure:
+        closure, waiting = Closure(), [self.reader.root(root.name)]
+        seen: set[TableName] = set()
+        while waiting:
+            table = waiting.pop(0)
+            if table.name in seen:
+                continue
+            seen.add(table.name)
+            closure.tables.append(table)
+            for edge in self._edges(table, closure):
+                closure.edges.append(edge)
+                if edge.meaning == "along":
+                    waiting.append(self.reader.root(edge.child))
+                else:
+                    closure.others[edge.child] = self.reader.root(edge.child)
+        for name in seen:
+            closure.others.pop(name, None)
+        referring = {e.child for e in closure.edges if e.meaning == "along"}
+        closure.pointless = sorted(self.named - referring)
+        return closure
+
+    def _edges(self, table: Table, closure: Closure) -> list[Edge]:
+        """Those that refer to it. A table that goes along does so by all its keys."""
+        keys = {
+            (key.table, key.name): (key, self.reader.root(key.table).name)
+            for key in table.referenced_by
+        }
+        chosen = set(self.decided.get(table.name, ()))
+        for key, child in keys.values():
+            keeps = key.on_delete in ("no action", "restrict")
+            if child in self.named and (keeps or child in self.forced):
+                chosen.add(child)
+        children = {child for _, child in keys.values()}
+        if chosen & children:
+            closure.along[table.name] = sorted(chosen & children)
+        return [
+            Edge(key, child, table.name, _meaning(key, child in chosen))
+            for _, (key, child) in sorted(keys.items(), key=lambda each: each[0])
+        ]
 
 
 def _meaning(key: ForeignKey, chosen: bool) -> str:
