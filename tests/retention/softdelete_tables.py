@@ -22,7 +22,8 @@ CREATE TABLE app.orders (
     id int PRIMARY KEY, user_id int NOT NULL REFERENCES app.users ON DELETE RESTRICT,
     address_id int REFERENCES app.addresses ON DELETE SET NULL);
 CREATE TABLE app.lines (
-    order_id int REFERENCES app.orders ON DELETE CASCADE, number int, PRIMARY KEY (order_id, number));
+    order_id int REFERENCES app.orders ON DELETE CASCADE, number int,
+    PRIMARY KEY (order_id, number));
 CREATE TABLE app.tickets (id int PRIMARY KEY, user_id int REFERENCES app.users);
 CREATE INDEX ON app.addresses (user_id);
 CREATE INDEX ON app.orders (user_id);
