@@ -43,6 +43,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Policies", "policy", "retention_retentionpolicy"),
                 _item("Legal holds", "gavel", "retention_legalhold"),
+                _item("Bin", "restore_from_trash", "retention_deletion"),
                 _item("Archives", "inventory_2", "retention_archive"),
                 _item("Certificates", "workspace_premium", "operations_certificate"),
             ],

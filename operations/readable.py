@@ -39,7 +39,11 @@ _OWN = frozenset({"deleted_at", "deleted_by", "deletion_id"})
 
 def is_secret(column: Column) -> bool:
     """Its name says that its values open something: nobody is shown them, nobody searches them."""
-    return bool(words(column.name) & _SECRET)
+    return is_secret_name(column.name)
+
+
+def is_secret_name(name: str) -> bool:
+    return bool(words(name) & _SECRET)
 
 
 def readable_columns(table: Table, *, most: int = COLUMNS) -> tuple[Column, ...]:

@@ -19,6 +19,7 @@ from unfold.views import UnfoldModelAdminViewMixin
 from auditing.admin.log_form import MomentInput
 from auditing.admin.own import may_put_back, may_see_rows
 from auditing.admin.record_links import record_id_of, record_url
+from auditing.admin.record_more import record_more
 from auditing.admin.record_words import (
     IN_A_LIST,
     did,
@@ -124,12 +125,14 @@ class RecordPageView(RecordView):
         versions = page.versions[:VERSIONS_A_PAGE]
         newest = versions[0] if versions else None
         shown, told = self._shown(newest if not before else None)
+        more = record_more(self.request, self.tracked, self.record_id)
         context = super().get_context_data(
             **kwargs, **self.frame(f"{self.tracked} {self.record_id}")
         )
         return {
             **context,
-            "badges": self._badges(newest) if not before else [],
+            "badges": (more.badges or self._badges(newest)) if not before else [],
+            "more_buttons": more.buttons,
             "total": page.total,
             "versions": [
                 self._line(version, older, is_now=version is newest and not before)

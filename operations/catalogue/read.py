@@ -24,7 +24,12 @@ def tables(*, using: str = "default", schemas: Collection[str] | None = None) ->
 
     Temporary tables are left out.
     """
-    return _read(_names(using=using, schemas=schemas), using=using)
+    return _read(_names(using=using, schemas=schemas).values(), using=using)
+
+
+def tables_by_oid(oids: Collection[int], *, using: str = "default") -> dict[int, Table]:
+    """The tables with these oids, whatever they are called now; what is gone is left out."""
+    return {found.oid: found for found in _read(oids, using=using)}
 
 
 def table(name: TableName | str, *, using: str = "default") -> Table:
@@ -36,7 +41,7 @@ def table(name: TableName | str, *, using: str = "default") -> Table:
         AmbiguousTableName: when several schemas have it.
     """
     oid, found = _resolve(name, using=using)
-    read = _read({found: oid}, using=using)
+    read = _read([oid], using=using)
     if not read:  # Dropped since.
         raise NoSuchTable(found.schema, found.name)
     return read[0]
@@ -74,10 +79,10 @@ def _names(
     }
 
 
-def _read(wanted: dict[TableName, int], *, using: str) -> list[Table]:
+def _read(wanted: Collection[int], *, using: str) -> list[Table]:
     if not wanted:
         return []
-    oids = list(wanted.values())
+    oids = list(wanted)
     heads = rows("tables", {"oids": oids}, using=using)
     related = {oid for head in heads for oid in head["related"]}
     foreign_keys = rows(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
@@ -24,6 +25,7 @@ from auditing.services.evidence_export import EVIDENCE_EXPORT
 from operations.admin.run_decisions import DECISIONS
 from operations.models import Run, SigningKey
 from operations.runs.states import RunState
+from retention.models import Deletion, SoftDeleteTable
 from retention.selectors.policies import POLICY_CHANGE
 from retention.services.policy_terms import PolicyTerms
 from tests.console import (
@@ -35,6 +37,7 @@ from tests.console import (
     person,
     signed_in,
 )
+from tests.retention.softdeleting import enable, soft_delete
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +56,8 @@ MODELS = {
     "retention_archive": ALL,
     "retention_retentionpolicy": ALL,
     "retention_legalhold": ALL,
+    "retention_deletion": ALL,
+    "retention_softdeletetable": ALL,
     "auth_user": frozenset({"auditor"}),
     "auth_group": frozenset({"auditor"}),
     "django_celery_beat_periodictask": WITHOUT_SUPPORT,
@@ -90,6 +95,8 @@ ACTS = {
     "retention_legalhold_say": frozenset({"officer"}),
     "retention_legalhold_release": frozenset({"officer"}),
     "retention_legalhold_review": frozenset({"officer"}),
+    "retention_deletion_record": frozenset({"officer", "support"}),
+    "retention_deletion_restore": frozenset({"officer", "support"}),
     "retention_retentionpolicy_run": frozenset({"operator", "officer"}),
     **{
         f"retention_retentionpolicy_{verb}": frozenset({"officer"})
@@ -103,6 +110,8 @@ PROOFS = {
     "auditing_sealblock_evidence_file": EVIDENCE_EXPORT,
 }
 """Pages about a run of a kind."""
+NOT_LISTED = {"operations_signingkey", "retention_softdeletetable"}
+"""Reached from other pages."""
 OWN = {"retention_retentionpolicy_preview_draft"}
 """What somebody began in their own session: nobody else finds it."""
 FOR_ALL_WHO_SIGN_IN = {
@@ -135,6 +144,8 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
         "retention_archive": console.archive.pk,
         "retention_retentionpolicy": console.policy.pk,
         "retention_legalhold": console.hold.pk,
+        "retention_deletion": Deletion.objects.get().pk,
+        "retention_softdeletetable": (governed := SoftDeleteTable.objects.get()).pk,
         "auth_user": console.requester.pk,
         "auth_group": Group.objects.get(name="officer").pk,
         "django_celery_beat_periodictask": PeriodicTask.objects.get(name="purge-nightly").pk,
@@ -166,6 +177,7 @@ def addresses(console: Console) -> Iterator[tuple[str, str]]:
             pk = next((pk for model, pk in objects.items() if name.startswith(f"{model}_")), 1)
             path = re.sub(r"<(path:|int:)?\w*(id|pk)>", str(pk), route)
             path = re.sub(r"<\w+:version>", "1", path).replace("<slug:token>", "none")
+            path = path.replace("<int:table>/<str:slug>", f"{governed.table_oid}/2")
             path = path.replace("<str:slug>", "1").replace("<int:xid>", str(audited.xid))
             yield name, "/admin/" + path.replace("<slug:form>", "pdf") + queries.get(name, "")
 
@@ -200,6 +212,8 @@ def console() -> Console:
     for kind in PROOFS.values():
         make_run(made.policy, made.requester, RunState.SUCCEEDED, kind=kind)
     SealBlock.objects.create(number=1, header="", leaves=0, made_at=timezone.now())
+    enable("events")
+    soft_delete("events", 1)
     return made
 
 
@@ -258,15 +272,25 @@ def test_each_role_posts_only_what_it_may_decide(console: Console, role: str) ->
     assert TrackedTable.objects.get().untracked_at is None
     assert not VersionNote.objects.exists()
     assert len(versions_of(TrackedTable.objects.get(), "1").versions) == 2
+    assert [each.state for each in Deletion.objects.all()] == [Deletion.State.DELETED]
 
 
 def test_nothing_that_was_asked_by_get_changes_anything(console: Console) -> None:
     client = signed_in(person("boss", is_superuser=True))
-    before = list(Run.objects.values("pk", "state", "decision").order_by("pk"))
+    before = _standing()
     for name, address in addresses(console):
         if name != "logout":
             status(client.get(address))
-    assert list(Run.objects.values("pk", "state", "decision").order_by("pk")) == before
+    assert _standing() == before
+
+
+def _standing() -> list[Any]:
+    """The runs, and what is in the bin."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, deletion_id FROM app.events ORDER BY id")
+        rows = cursor.fetchall()
+    runs = Run.objects.values("pk", "state", "decision").order_by("pk")
+    return [*runs, *Deletion.objects.values("pk", "state"), *rows]
 
 
 @pytest.mark.parametrize("role", [*ROLES, ""])
@@ -278,5 +302,5 @@ def test_the_sidebar_leads_only_where_one_may_go(console: Console, role: str) ->
     for model, allowed in MODELS.items():
         listed = reverse(f"admin:{model}_changelist")
         shown = f'href="{listed}" class="flex h-[38px]' in sidebar
-        expected = role in allowed and model != "operations_signingkey"
+        expected = role in allowed and model not in NOT_LISTED
         assert shown == expected, f"{role or 'nobody'}: {listed}"

@@ -1,0 +1,148 @@
+"""A deletion in words: the same in the list of the bin, on its page and before it is restored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from auditing.admin.record_links import record_url
+from auditing.admin.words import actor_kind, actor_link
+from auditing.models import TrackedTable
+from operations.admin.show import NOTHING, ago, badge, lines, number, when
+from operations.catalogue.types import TableName
+from operations.masking import HIDDEN
+from retention.models import Deletion, SeveredReference
+from retention.selectors.row_texts import RowText
+
+RESTORE = "retention.restore_record"
+DELETE = "retention.delete_record"
+PURGE = "retention.purge_record"
+
+_COLOURS = {
+    Deletion.State.DELETED: "info",
+    Deletion.State.RESTORED: "success",
+    Deletion.State.PURGING: "warning",
+    Deletion.State.PURGED: "danger",
+    Deletion.State.REFUSED: "",
+}
+_OUTCOMES = {
+    SeveredReference.Outcome.OPEN: ("Comes back on restore", "info"),
+    SeveredReference.Outcome.BACK: ("Put back", "success"),
+    SeveredReference.Outcome.CHANGED: ("Changed since, so left", "warning"),
+    SeveredReference.Outcome.GONE: ("Its row is gone", "warning"),
+}
+
+
+def may_see_values(user: User | AnonymousUser) -> bool:
+    """Who may bring a record back has to know it again; others see what looks personal masked."""
+    return user.has_perm(RESTORE)
+
+
+def state_badge(deletion: Deletion) -> SafeString:
+    if deletion.state == Deletion.State.DELETED and is_over(deletion):
+        return badge("In the bin, past its grace", "warning")
+    return badge(deletion.get_state_display(), _COLOURS[deletion.current])
+
+
+def is_over(deletion: Deletion) -> bool:
+    return deletion.purge_after is not None and deletion.purge_after <= timezone.now()
+
+
+def outcome_badge(severed: SeveredReference, deletion: Deletion) -> SafeString:
+    if deletion.state == Deletion.State.PURGED and severed.outcome == SeveredReference.Outcome.OPEN:
+        return badge("For good")
+    return badge(*_OUTCOMES[SeveredReference.Outcome(severed.outcome)])
+
+
+def records_words(count: int) -> str:
+    return f"{number(count)} record{'' if count == 1 else 's'}"
+
+
+def rows_of(count: int, table: object) -> str:
+    return f"{number(count)} row{'' if count == 1 else 's'} of {table}"
+
+
+def until_shown(deletion: Deletion) -> SafeString | str:
+    """Until when it can be restored; what became of it where that is over."""
+    match deletion.current:
+        case Deletion.State.RESTORED:
+            return lines("restored", ago(deletion.restored_at) if deletion.restored_at else "")
+        case Deletion.State.DELETED if is_over(deletion):
+            return lines("as long as it is there", "it is destroyed with the next purge")
+        case Deletion.State.DELETED:
+            return when(deletion.purge_after, empty="it has no end")
+        case Deletion.State.PURGING:
+            return "too late"
+        case _:
+            return NOTHING
+
+
+def who_shown(actor: str) -> SafeString | str:
+    return lines(actor_link(actor), actor_kind(actor)) if actor else NOTHING
+
+
+def title_of(deletion: Deletion, roots: Sequence[RowText], *, masks: bool) -> str:
+    """`Ada Lovelace`, `Ada Lovelace, Ben and 3 more`, or its key where nothing else is known."""
+    names = [(root.words(masks=masks) or [root.record_id])[0] for root in roots]
+    if not names:
+        return _by_key(deletion, masks=masks)
+    more = deletion.roots - len(names)
+    told = ", ".join(names)
+    return f"{told} and {number(more)} more" if more > 0 else told
+
+
+def _by_key(deletion: Deletion, *, masks: bool) -> str:
+    if not deletion.record_id:
+        return records_words(deletion.roots)
+    # A key may be a mail address, and there is no column at hand to judge it by.
+    readable = not masks or deletion.record_id.isdecimal()
+    return deletion.record_id if readable else HIDDEN
+
+
+def details_of(roots: Sequence[RowText], *, masks: bool) -> str:
+    """What else stands for the one record that it began with."""
+    return ", ".join(roots[0].words(masks=masks)[1:3]) if len(roots) == 1 else ""
+
+
+def key_words(record_id: str) -> str:
+    """`501, 1` of a key of several columns."""
+    if not record_id.startswith('["'):
+        return record_id
+    with suppress(ValueError):
+        return ", ".join(map(str, json.loads(record_id)))
+    return record_id
+
+
+def record_shown(table: TableName, record_id: str, tracked: dict[TableName, int]) -> SafeString:
+    """The record's key, leading to its page where it has one."""
+    shown = key_words(record_id)
+    if table not in tracked:
+        return format_html("<code>{}</code>", shown)
+    return format_html(
+        '<a href="{}"><code>{}</code></a>', record_url(tracked[table], record_id), shown
+    )
+
+
+def tracked_tables(
+    names: Sequence[TableName], user: User | AnonymousUser, *, using: str = "default"
+) -> dict[TableName, int]:
+    """The audited ones among the tables, whose records have pages that this person may open."""
+    if not user.has_perm("auditing.view_trackedtable"):
+        return {}
+    found = TrackedTable.objects.filter(
+        database=using, schema_name__in={name.schema for name in names}, untracked_at=None
+    )
+    known = {TableName(each.schema_name, each.table_name): each.pk for each in found}
+    return {name: known[name] for name in names if name in known}
+
+
+def deletion_url(deletion: Deletion | int, page: str = "change") -> str:
+    number_of = deletion if isinstance(deletion, int) else deletion.pk
+    return reverse(f"admin:retention_deletion_{page}", args=[number_of])

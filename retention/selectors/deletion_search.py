@@ -1,0 +1,142 @@
+"""Finding a deletion by what a person remembers, in the rows of the bin themselves.
+
+Nothing personal is copied into a deletion, so the rows are searched where they are: through the
+index of `deletion_id`, from the newest deletion back, window after window, in turn for each table,
+until a page is full or the time is over. What was not looked through by then is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from operations.catalogue.read import tables_by_oid
+from operations.catalogue.types import TableName
+from retention.models import Deletion
+from retention.selectors.deletion_page import LOOKED_AT, days, others
+from retention.selectors.deletion_windows import Look, looks_at
+from retention.selectors.deletions import DeletionFilter
+from retention.selectors.preview_budget import Budget, TooSlow
+from retention.selectors.remembered import Remembered
+from retention.selectors.softdelete import softdelete_tables
+
+SECONDS = 3.0
+"""For all that is looked through."""
+_END = 2**62
+"""No deletion has a higher number."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Why a deletion was found: a row of it, or what it says itself."""
+
+    table: TableName | None = None
+    record_id: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    deletions: list[Deletion]
+    """By number, the newest first."""
+    older: int | None
+    """The deletion before which the next page begins; None where there is none."""
+    hits: dict[int, Hit] = field(default_factory=dict)
+    unfinished: tuple[TableName, ...] = ()
+    """Tables that there was no time to look through to the end."""
+    looked_back_to: datetime | None = None
+    """Set when the page ends because the time was over."""
+
+
+def deletion_search(
+    remembered: Remembered,
+    asked: DeletionFilter,
+    *,
+    rows: bool,
+    before: int | None = None,
+    size: int = 50,
+    using: str = "default",
+) -> Found:
+    """The newest deletions before `before` with a row, or words of their own, that fit.
+
+    Args:
+        rows: look into the rows, and at record ids; a search tells of a value whether it is there,
+            so only for who may see them.
+    """
+    end = before if before is not None else _END
+    found = _by_itself(remembered, asked, end, size, rows=rows)
+    looks: list[Look] = []
+    if rows:
+        looks = _look(remembered, asked, end, size, using)
+        for look in looks:
+            for number, record in look.found.items():
+                found.setdefault(number, Hit(look.table.name, record))
+    # What lies below the place to which an unfinished table was looked through may have a gap.
+    open_looks = [look for look in looks if not look.done]
+    came_to = [look.passed for look in open_looks if look.passed < end]
+    floor = max(came_to, default=0)
+    numbers = sorted((number for number in found if number >= floor), reverse=True)
+    fits = Deletion.objects.filter(days(asked) & others(asked))
+    chosen = list(fits.filter(pk__in=numbers).order_by("-pk")[: size + 1])
+    hits = {each.pk: found[each.pk] for each in chosen[:size]}
+    unfinished = tuple(dict.fromkeys(look.table.name for look in open_looks))
+    if len(chosen) > size:
+        return Found(chosen[:size], chosen[size - 1].pk, hits)
+    return Found(chosen, floor or None, hits, unfinished, _moment(floor))
+
+
+def _moment(number: int) -> datetime | None:
+    later = Deletion.objects.filter(pk__gte=number).order_by("pk")
+    return later.values_list("deleted_at", flat=True).first() if number else None
+
+
+def _by_itself(
+    remembered: Remembered, asked: DeletionFilter, end: int, size: int, *, rows: bool
+) -> dict[int, Hit]:
+    """By its number, who deleted it, why, and when."""
+    words = Q()
+    for word in remembered.words:
+        said = Q(actor__icontains=word) | Q(reason__icontains=word)
+        words &= (said | Q(record_id=word)) if rows else said
+    if remembered.number is not None:
+        words |= Q(pk=remembered.number)
+    if remembered.day is not None:
+        first, last = _bounds(remembered.day)
+        words |= Q(deleted_at__gte=first, deleted_at__lt=last)
+    newest = Deletion.objects.filter(pk__lt=end).order_by("-pk").values("pk")[:LOOKED_AT]
+    near = Deletion.objects.filter(pk__in=newest).filter(words & days(asked) & others(asked))
+    numbers = list(near.order_by("-pk").values_list("pk", flat=True)[: size + 1])
+    if remembered.number is not None and remembered.number < end:
+        numbers.append(remembered.number)
+    return {number: Hit() for number in numbers}
+
+
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    zone = timezone.get_current_timezone()
+    first = datetime.combine(day, time.min, zone)
+    return first, datetime.combine(day + timedelta(days=1), time.min, zone)
+
+
+def _look(
+    remembered: Remembered, asked: DeletionFilter, end: int, size: int, using: str
+) -> list[Look]:
+    """In turn a window of each table, readable columns first, until all is done or the time is."""
+    oids = list(softdelete_tables(using=using).values_list("table_oid", flat=True))
+    tables = [
+        table
+        for table in tables_by_oid(oids, using=using).values()
+        if table.column("deletion_id") is not None
+    ]
+    budget = Budget(SECONDS)
+    looks = looks_at(sorted(tables, key=lambda table: table.name), remembered, asked, end)
+    waiting = [look for look in looks if not look.done]
+    while waiting:
+        for look in waiting:
+            try:
+                look.step(budget, size=size, using=using)
+            except TooSlow:
+                return looks
+        waiting = [look for look in waiting if not look.done]
+    return looks

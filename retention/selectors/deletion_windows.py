@@ -1,0 +1,189 @@
+"""A search through the rows that one table has in the bin, a window of deletions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+
+from operations.catalogue.identifiers import Identifier
+from operations.catalogue.types import Column, Table, TableName
+from operations.masking import is_document
+from operations.readable import is_secret, readable_columns
+from operations.record_ids import NoRecordId, key_columns, record_id
+from operations.session import set_local
+from retention.selectors.deletions import DeletionFilter
+from retention.selectors.preview_budget import Budget
+from retention.selectors.remembered import Remembered
+
+WINDOW = 20_000
+"""Rows of a window; a larger deletion is looked at as a whole."""
+STEP = 1.0
+"""Seconds of a window at most."""
+_ALL = 8
+"""Readable columns that are searched first."""
+
+
+@dataclass
+class Look:
+    """What of a table is looked through, and how far that has come."""
+
+    table: Table
+    condition: sql.Composable
+    asked: DeletionFilter
+    passed: int
+    """Every deletion from this number on was looked at."""
+    done: bool = False
+    found: dict[int, str] = field(default_factory=dict)
+    """By deletion, the record id of a row that fits."""
+
+    def step(self, budget: Budget, *, size: int, using: str) -> None:
+        """One window further back. Raises TooSlow."""
+        with budget.limited(STEP, using=using) as cursor:
+            # The index is small beside the table, whatever the statistics say of it.
+            set_local({"enable_seqscan": "off"}, using=using)
+            cursor.execute(self._floor())
+            below = cursor.fetchone()
+            floor = below[0] if below is not None else 0
+            cursor.execute(self._window(floor, size))
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        for number, record in rows:
+            self.found.setdefault(number, record)
+        if len(self.found) > size:
+            # Enough for a page; what is older comes with the next one.
+            self.done = True
+        self.passed = floor
+        self.done = self.done or below is None
+
+    def _floor(self) -> sql.Composable:
+        return sql.SQL(
+            "SELECT t.deletion_id FROM {table} t WHERE t.deletion_id IS NOT NULL"
+            " AND t.deletion_id < {passed} ORDER BY t.deletion_id DESC OFFSET {rows} LIMIT 1"
+        ).format(
+            table=self.table.name.sql,
+            passed=sql.Literal(self.passed),
+            rows=sql.Literal(WINDOW),
+        )
+
+    def _window(self, floor: int, size: int) -> sql.Composable:
+        return sql.SQL(
+            "SELECT DISTINCT ON (t.deletion_id) t.deletion_id, {record} FROM {table} t"
+            " WHERE t.deletion_id IS NOT NULL AND t.deletion_id >= {floor}"
+            " AND t.deletion_id < {passed} AND {fits}{chosen}"
+            " ORDER BY t.deletion_id DESC LIMIT {most}"
+        ).format(
+            record=_record(self.table),
+            table=self.table.name.sql,
+            floor=sql.Literal(floor),
+            passed=sql.Literal(self.passed),
+            fits=self.condition,
+            chosen=_chosen(self.asked),
+            most=sql.Literal(size + 1),
+        )
+
+
+def looks_at(
+    tables: Iterable[Table], remembered: Remembered, asked: DeletionFilter, end: int
+) -> list[Look]:
+    """The columns by which people know rows, of every table; then all other text."""
+    first, then = [], []
+    for table in tables:
+        readable = readable_columns(table, most=_ALL)
+        others = [column for column in table.columns if column not in readable]
+        first.append(Look(table, _fits(table, readable, remembered, keys=True), asked, end))
+        if texts := [column for column in others if _is_searched(column)]:
+            then.append(Look(table, _fits(table, (*readable, *texts), remembered), asked, end))
+    return first + then
+
+
+def _is_searched(column: Column) -> bool:
+    return not is_secret(column) and (column.category == "S" or is_document(column))
+
+
+def _record(table: Table) -> sql.Composable:
+    try:
+        return record_id(table)
+    except NoRecordId:
+        return sql.SQL("''")
+
+
+def _fits(
+    table: Table, columns: Iterable[Column], remembered: Remembered, *, keys: bool = False
+) -> sql.Composable:
+    """Each word stands in one of the columns, or is the value of one; or the day is."""
+    columns = tuple(columns)
+    words = [
+        sql.SQL("({})").format(
+            sql.SQL(" OR ").join(_word(table, columns, word, pattern, keys=keys))
+        )
+        for word, pattern in zip(remembered.words, remembered.patterns, strict=True)
+    ]
+    alternatives = [sql.SQL("({})").format(sql.SQL(" AND ").join(words))]
+    if remembered.day is not None:
+        alternatives += [
+            sql.SQL("{}::pg_catalog.date OPERATOR(pg_catalog.=) {}").format(
+                Identifier("t", column.name), sql.Literal(remembered.day)
+            )
+            for column in columns
+            if column.category == "D" and column.base_type in ("date", "timestamp", "timestamptz")
+        ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives))
+
+
+def _word(
+    table: Table, columns: tuple[Column, ...], word: str, pattern: str, *, keys: bool
+) -> Iterator[sql.Composable]:
+    yield sql.SQL("false")
+    for column in columns:
+        name = Identifier("t", column.name)
+        if column.category == "S" or is_document(column):
+            # By the database's own collation: a column's may not know ILIKE.
+            yield sql.SQL(
+                '({}::pg_catalog.text COLLATE pg_catalog."default") OPERATOR(pg_catalog.~~*) {}'
+            ).format(name, sql.Literal(pattern))
+        else:
+            yield _equal(name, word)
+    if keys and table.key is not None:
+        try:
+            for column in key_columns(table):
+                yield _equal(Identifier("t", column.name), word)
+        except NoRecordId:
+            return
+
+
+def _equal(name: sql.Composable, word: str) -> sql.Composable:
+    return sql.SQL("{}::pg_catalog.text OPERATOR(pg_catalog.=) {}").format(name, sql.Literal(word))
+
+
+def _chosen(asked: DeletionFilter) -> sql.Composable:
+    """What the deletion itself has to be, so that a page is not filled with what does not fit."""
+    parts: list[sql.Composable] = []
+    if asked.state:
+        parts.append(sql.SQL("d.state = {}").format(sql.Literal(asked.state)))
+    if asked.actor:
+        parts.append(
+            sql.SQL("pg_catalog.strpos(pg_catalog.lower(d.actor), {}) > 0").format(
+                sql.Literal(asked.actor.lower())
+            )
+        )
+    if asked.since is not None:
+        parts.append(sql.SQL("d.deleted_at >= {}::timestamptz").format(sql.Literal(asked.since)))
+    if asked.until is not None:
+        parts.append(sql.SQL("d.deleted_at < {}::timestamptz").format(sql.Literal(asked.until)))
+    if asked.table is not None:
+        parts.append(_along(asked.table))
+    if not parts:
+        return sql.SQL("")
+    return sql.SQL(
+        " AND EXISTS (SELECT FROM custody.retention_deletion d WHERE d.id = t.deletion_id AND {})"
+    ).format(sql.SQL(" AND ").join(parts))
+
+
+def _along(name: TableName) -> sql.Composable:
+    """Rows of the table went along."""
+    return sql.SQL(
+        "EXISTS (SELECT FROM custody.retention_deletiontable e WHERE e.deletion_id = d.id"
+        " AND (e.schema_name, e.table_name) = ({}, {}))"
+    ).format(sql.Literal(name.schema), sql.Literal(name.name))

@@ -1,0 +1,54 @@
+"""Rows of governed tables as people read them: a few columns, as text, read when they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from operations.catalogue.identifiers import Identifier
+from operations.catalogue.types import Column, Table
+from operations.masking import masked
+from operations.readable import readable_columns
+
+LONGEST = 200
+"""Characters of a value that are read."""
+
+
+@dataclass(frozen=True)
+class RowText:
+    """A row by its key and what stands for it."""
+
+    record_id: str
+    columns: tuple[Column, ...]
+    values: tuple[str | None, ...]
+
+    def shown(self, *, masks: bool) -> list[tuple[str, str | None]]:
+        """Each column's name and value; with `masks`, of what looks personal only its shape."""
+        return [
+            (column.name, masked(value, column) if masks else value)
+            for column, value in zip(self.columns, self.values, strict=True)
+        ]
+
+    def words(self, *, masks: bool) -> list[str]:
+        """The values that say something, the most telling first."""
+        return [value for _, value in self.shown(masks=masks) if value]
+
+
+def text_columns(table: Table) -> tuple[Column, ...]:
+    return readable_columns(table)
+
+
+def texts(columns: Sequence[Column], *, alias: str = "t") -> list[sql.Composable]:
+    """The columns as text, cut where nobody would read on."""
+    return [
+        sql.SQL("pg_catalog.left({}::pg_catalog.text, {})").format(
+            Identifier(alias, column.name), sql.Literal(LONGEST)
+        )
+        for column in columns
+    ]
+
+
+def listed(parts: Sequence[sql.Composable]) -> sql.Composable:
+    return sql.SQL(", ").join(parts)
