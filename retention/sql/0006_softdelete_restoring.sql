@@ -223,6 +223,12 @@ BEGIN
           JOIN pg_attribute a ON a.attrelid = e.child AND a.attname = ANY (k.columns);
         open := format('s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L',
                        e.child_root::bigint, e.name);
+        -- Severed twice, of two records that come back together: the later one counts.
+        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' WHERE %s AND EXISTS ('
+                       'SELECT FROM custody.retention_severedreference n WHERE %s AND n.record_id = s.record_id AND n.id > s.id)',
+                       open, replace(open, 's.', 'n.')) USING deletion;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        changed := changed + written;
         PERFORM custody.softdelete_nest(true);
         PERFORM custody.softdelete_path(e.child_root);
         EXECUTE format(
