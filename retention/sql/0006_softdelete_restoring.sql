@@ -41,7 +41,7 @@ BEGIN
         FOR e IN SELECT x.* FROM custody.softdelete_edges_up(custody.softdelete_tables(target)) x
                  WHERE x.meaning <> 'severed' LOOP
             FOR other IN EXECUTE format(
-                'SELECT p.deletion_id AS deletion, %s AS parent, p.deleted_at AS at, p.deleted_by AS by,'
+                'SELECT p.deletion_id AS deletion, %s AS parent, p.deleted_at AS at, p.deleted_by AS actor,'
                 ' count(*) AS rows, (array_agg(%s))[1:5] AS records'
                 ' FROM %s c JOIN %s p ON %s'
                 ' WHERE c.deletion_id = $1 AND p.deleted_at IS NOT NULL AND p.deletion_id IS DISTINCT FROM $1'
@@ -61,7 +61,7 @@ BEGIN
                         'kind', 'parent', 'table', custody.audit_relation(e.child_root), 'constraint', e.name,
                         'rows', other.rows, 'records', to_jsonb(other.records),
                         'parent_table', custody.audit_relation(e.parent_root), 'parent_record', other.parent,
-                        'deletion', other.deletion, 'deleted_at', other.at, 'deleted_by', other.by);
+                        'deletion', other.deletion, 'deleted_at', other.at, 'deleted_by', other.actor);
                 END IF;
             END LOOP;
         END LOOP;
