@@ -1,0 +1,225 @@
+"""Parts of a deletion, parents in another one, deleting from a record's page, tables with a bin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from auditing.services.track import table_track
+from retention.models import Deletion, SoftDeleteTable
+from retention.services.hold_place import ScopeAsked, hold_place
+from retention.services.record_delete import record_delete
+from tests.console import person, signed_in
+
+from .binning import ADA, BEN, make_shop, whole
+from .softdeleting import app
+from .test_admin_bin import LIST, conflict_form, page, told
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def sue(governed: str, execute: Execute) -> User:
+    make_shop(execute)
+    return person("sue", role="support")
+
+
+@pytest.fixture
+def client(sue: User) -> Client:
+    return signed_in(sue)
+
+
+def deleted(name: str, key: object, by: User) -> Deletion:
+    found = record_delete(table=app(name), record_id=str(key), actor=by, reason="wrong").deletion
+    assert found is not None
+    return found
+
+
+def active(execute: Execute, name: str) -> list[Any]:
+    query = f"SELECT * FROM app.{name} WHERE deleted_at IS NULL ORDER BY 1, 2"
+    return [row[:2] if name == "lines" else row[0] for row in execute(query)]
+
+
+def tick(text: str, name: str, key: str) -> str:
+    found = re.search(
+        rf'name="row" value="([^"]+)" aria-label="Tick {re.escape(f"{name} {key}")}"', text
+    )
+    assert found, f"{name} {key}"
+    return found[1]
+
+
+def test_one_order_comes_back_with_its_lines_and_its_customer(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    deletion = deleted("customers", ADA, sue)
+    address = page(deletion, "restore")
+    row = tick(client.get(page(deletion)).text, "app.orders", "502")
+    text = told(client.post(address, {"chosen": "yes", "row": row}).text)
+    assert "Restore 1 record of this?" in text
+    # Its lines hang on it; its customer and its address are what it refers to.
+    for line in ("app.customers 1 record", "app.orders 1 record", "app.lines 4 records"):
+        assert line in text
+    assert active(execute, "orders") == [504], "nothing has happened yet"
+    given = {"row": row, "asked": "yes", "below": "yes", "confirmed": "yes", "reason": ""}
+    answer = client.post(address, given, follow=True)
+    part = Deletion.objects.get(split_from=deletion)
+    assert answer.redirect_chain[-1][0] == page(part)
+    assert active(execute, "orders") == [502, 504]
+    assert active(execute, "customers") == [ADA, BEN]
+    assert active(execute, "lines") == [(502, 1), (502, 2), (502, 3), (502, 4), (504, 1)]
+    origin = told(client.get(page(deletion)).text)
+    assert f"Deletion {part.pk} Restored" in origin
+    assert "app.lines 11 7 4 in another deletion" in origin
+
+
+def test_a_whole_table_is_ticked_and_what_hangs_on_it_left(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    deletion = deleted("customers", ADA, sue)
+    text = client.get(page(deletion)).text
+    oid = SoftDeleteTable.objects.get(table_name="orders").table_oid
+    assert f'name="all" value="{oid}"' in text
+    given = {"all": str(oid), "asked": "yes", "confirmed": "yes", "reason": ""}
+    client.post(page(deletion, "restore"), given)
+    assert active(execute, "orders") == [501, 502, 503, 504]
+    assert active(execute, "lines") == [(504, 1)]
+
+
+def test_nothing_ticked_restores_nothing(client: Client, sue: User, execute: Execute) -> None:
+    deletion = deleted("customers", ADA, sue)
+    gone = whole(execute)
+    answer = client.post(page(deletion, "restore"), {"chosen": "yes"}, follow=True)
+    assert "Nothing was ticked." in told(answer.text)
+    assert whole(execute) == gone
+
+
+def test_a_parent_in_another_deletion_is_named_and_comes_along_when_it_is_ticked(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    before = whole(execute)
+    order = deleted("orders", 504, sue)
+    tom = person("tom", role="officer")
+    customer = deleted("customers", BEN, tom)
+    address = page(order, "restore")
+    text = client.get(address).text
+    assert f"It refers to app.customers {BEN} (Ben Oni), which tom deleted on" in told(text)
+    assert page(customer) in text
+    refused = client.post(address, {"asked": "yes", "confirmed": "yes", "reason": ""}).text
+    assert "Nothing was restored" in told(refused)
+    given = conflict_form(refused) | {"asked": "yes", "parents": "yes"}
+    assert "app.customers 1 record" in told(client.post(address, given).text)
+    client.post(address, {**given, "confirmed": "yes", "reason": ""})
+    assert active(execute, "customers") == [ADA, BEN]
+    assert whole(execute)["orders"] == before["orders"]
+
+
+def test_what_is_skipped_stays_in_the_bin_as_a_deletion_of_its_own(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    deletion = deleted("customers", ADA, sue)
+    execute("INSERT INTO app.customers (id, name, email) VALUES (9, 'Eve', 'ada@example.org')")
+    address = page(deletion, "restore")
+    given = conflict_form(client.get(address).text) | {"conflict-0-do": "skip"}
+    answer = client.post(address, {**given, "confirmed": "yes", "reason": ""}, follow=True)
+    assert "What was skipped stays in the bin as deletion" in told(answer.text)
+    # All of it hangs on the customer, so all of it stays.
+    assert active(execute, "customers") == [9, BEN]
+    assert active(execute, "orders") == [504]
+
+
+def test_a_record_is_deleted_from_its_page_after_a_look_and_a_reason(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    tracked = table_track("app.customers", actor=sue, reason="the law")
+    execute("UPDATE app.customers SET phone = '1' WHERE id = 4711")
+    record = reverse("admin:auditing_trackedtable_record", args=[tracked.pk, str(ADA)])
+    text = client.get(record).text
+    button = re.search(r'href="([^"]+)" class="c-button c-button-danger"', text)
+    assert button
+    look = told(client.get(button[1]).text)
+    assert "Delete Ada Lovelace?" in look
+    for line in ("app.customers 1 record", "app.orders 3 records", "app.lines 11 records"):
+        assert line in look
+    assert "1 record of app.orders ship_to" in look
+    assert not Deletion.objects.exists()
+    assert "This field is required" in client.post(button[1], {"reason": ""}).text
+    answer = client.post(button[1], {"reason": "The wrong one"}, follow=True)
+    deletion = Deletion.objects.get()
+    assert answer.redirect_chain[-1][0] == page(deletion)
+    assert "16 records are in the bin." in told(answer.text)
+    assert (deletion.actor, deletion.reason) == ("console:sue", "The wrong one")
+    text = client.get(record).text
+    assert "In the bin" in told(text)
+    assert page(deletion) in text
+    assert "c-button-danger" not in text
+    again = client.post(button[1], {"reason": "again"}, follow=True)
+    assert "deleted already" in told(again.text) or "in the bin already" in told(again.text)
+    done = {"confirmed": "yes", "reason": ""}
+    restored = client.post(page(deletion, "restore"), done, follow=True).text
+    assert f'href="{record}"' in restored
+
+
+def test_what_refuses_a_deletion_is_named_and_nothing_is_asked(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    execute("INSERT INTO app.invoices VALUES (77, 502)")
+    table = SoftDeleteTable.objects.get(table_name="customers").table_oid
+    address = reverse("admin:retention_deletion_record", args=[table, str(ADA)])
+    text = client.get(address).text
+    assert "1 row of app.invoices (77) refers to it, and would not go along." in told(text)
+    assert 'name="reason"' not in text
+    assert active(execute, "customers") == [ADA, BEN]
+
+
+def test_a_refused_attempt_is_in_the_list_with_what_refused_it(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    execute("INSERT INTO app.invoices VALUES (77, 502)")
+    table = SoftDeleteTable.objects.get(table_name="customers").table_oid
+    address = reverse("admin:retention_deletion_record", args=[table, str(ADA)])
+    client.post(address, {"reason": "she asked"})
+    attempt = Deletion.objects.get(state="refused")
+    text = told(client.get(LIST, {"state": "refused"}).text)
+    assert "Ada Lovelace" in text
+    assert "she asked" in text
+    shown = told(client.get(page(attempt)).text)
+    assert "1 record of app.invoices invoices_order_id_fkey" in shown
+    assert "They refer to it, and would not go along: 77" in shown
+    answer = client.post(page(attempt, "restore"), {"confirmed": "yes", "reason": ""}, follow=True)
+    assert "nothing was deleted" in told(answer.text)
+
+
+def test_a_hold_is_named_and_does_not_keep_from_restoring(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    deletion, other = deleted("customers", ADA, sue), deleted("orders", 504, sue)
+    hold_place(
+        case_id="2031-17",
+        reason="The court asked.",
+        scopes=[ScopeAsked("app.customers", rows=[str(ADA)])],
+        placed_by=sue,
+    )
+    assert "hold 2031-17" in told(client.get(page(deletion)).text)
+    assert "Held no" in told(client.get(page(other)).text)
+    client.post(page(deletion, "restore"), {"confirmed": "yes", "reason": ""})
+    assert active(execute, "customers") == [ADA, BEN]
+
+
+def test_tables_with_a_bin_say_what_was_made_and_how_much_is_in_it(
+    client: Client, sue: User
+) -> None:
+    deleted("customers", ADA, sue)
+    listed = told(client.get(reverse("admin:retention_softdeletetable_changelist")).text)
+    assert "app.lines active rows in app.active_lines" in listed
+    entry = SoftDeleteTable.objects.get(table_name="lines")
+    text = told(client.get(reverse("admin:retention_softdeletetable_change", args=[entry.pk])).text)
+    assert "app.active_lines" in text
+    assert "In the bin 11 rows" in text
+    assert "Grace 30 days" in text
+    assert "manage.py softdelete_disable app.lines" in text
