@@ -134,7 +134,7 @@ DECLARE
     keyed record;
     changed bigint;
 BEGIN
-    SELECT string_agg(format('%I = ($2 ->> %L)::%s', a.attname, v.name, custody.audit_type_name(a.atttypid)), ', '),
+    SELECT string_agg(format('%I = ($2 ->> %L)::%s', v.name, v.name, custody.audit_type_name(a.atttypid)), ', '),
            string_agg(quote_ident(v.name), ', ') FILTER (WHERE a.attname IS NULL)
       INTO assignments, unknown
       FROM jsonb_object_keys("values") AS v (name)

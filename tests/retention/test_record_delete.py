@@ -19,51 +19,17 @@ from retention.exceptions import DeletionRefused, SoftDeleteMissing
 from retention.models import Deletion, DeletionTable, SeveredReference
 from retention.services.record_delete import record_delete
 
+from .shop import SHOP, active, everything, shop_open
 from .softdeleting import app, enable, soft_delete
 
 pytestmark = [pytest.mark.sql]
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 
-SHOP = """
-CREATE TABLE app.customers (
-    id bigint PRIMARY KEY, email text NOT NULL, name text,
-    referred_by bigint REFERENCES app.customers ON DELETE SET NULL);
-CREATE TABLE app.addresses (
-    id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES app.customers ON DELETE CASCADE);
-CREATE TABLE app.orders (
-    id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES app.customers ON DELETE CASCADE,
-    address_id bigint REFERENCES app.addresses ON DELETE SET NULL);
-CREATE TABLE app.lines (
-    order_id bigint REFERENCES app.orders ON DELETE CASCADE, number int, sku text,
-    PRIMARY KEY (order_id, number));
-CREATE TABLE app.invoices (
-    id bigint PRIMARY KEY, order_id bigint REFERENCES app.orders ON DELETE RESTRICT);
-INSERT INTO app.customers VALUES (1, 'a@x.org', 'Ann', NULL), (2, 'b@x.org', 'Bob', 1);
-INSERT INTO app.addresses VALUES (1, 1), (2, 2);
-INSERT INTO app.orders VALUES (1, 1, 1), (2, 1, 2), (3, 1, NULL), (4, 2, 1);
-INSERT INTO app.lines SELECT o.id, n, 'x' FROM app.orders o, generate_series(1, 3) n;
-"""
-
 
 @pytest.fixture
 def shop(governed: str, execute: Execute) -> None:
-    execute(SHOP)
-    for name in ("customers", "addresses", "orders", "lines"):
-        enable(name)
-
-
-def active(execute: Execute, name: str, columns: str = "id") -> list[Any]:
-    """What the application sees of a table."""
-    query = f"SELECT {columns} FROM app.{name} WHERE deleted_at IS NULL ORDER BY {columns}"
-    return [row[0] if len(row) == 1 else row for row in execute(query)]
-
-
-def everything(execute: Execute) -> list[list[tuple[Any, ...]]]:
-    return [
-        execute(f"SELECT * FROM app.{name} ORDER BY 1, 2")
-        for name in ("customers", "addresses", "orders", "lines")
-    ]
+    shop_open(execute)
 
 
 def test_what_hangs_on_a_record_goes_along(shop: None, execute: Execute, person: User) -> None:
