@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 PLAIN_ROLE = "custody_plain"
@@ -24,8 +25,14 @@ _SETTINGS = {
 }
 
 
+# Where there is enough memory, files are there: each audited table is a hundred of them.
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 6 * 2**30
+
+
 def _start() -> None:
-    var = Path(tempfile.mkdtemp(prefix="custody-test-"))
+    os.environ["CUSTODY_TEST_FOLDER"] = _roomy()
+    var = new_folder()
     os.environ["CUSTODY_VAR"] = str(var)
     # Where `serve` collects the static files: looked for at the first request.
     (var / "static").mkdir()
@@ -34,6 +41,27 @@ def _start() -> None:
     atexit.register(_remove, var, os.getpid())
     if not os.environ.get("DATABASE_URL"):
         _embedded(var)
+
+
+def place() -> Path:
+    """The folder of this session, of all its processes; gone after it."""
+    return Path(os.environ["CUSTODY_VAR"])
+
+
+def new_folder() -> Path:
+    """For a server of one test's own, which removes it."""
+    return Path(tempfile.mkdtemp(prefix="custody-test-", dir=os.environ["CUSTODY_TEST_FOLDER"]))
+
+
+def _roomy() -> str:
+    with suppress(OSError):
+        facts = Path("/proc/meminfo").read_text()
+        available = int(facts.partition("MemAvailable:")[2].split()[0]) * 1024
+        if min(available, shutil.disk_usage(_MEMORY).free) > _ENOUGH and os.access(
+            _MEMORY, os.W_OK
+        ):
+            return str(_MEMORY)
+    return tempfile.gettempdir()
 
 
 def is_plain() -> bool:

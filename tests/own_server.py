@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,8 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from config.embedded import EmbeddedPostgres
+
+from . import environment, prepared
 
 
 @contextmanager
@@ -24,13 +25,30 @@ def own_server(
 
     Args:
         version: another than the one that is tested with.
-        empty: without the console's tables.
+        empty: without the console's tables, and with a system identifier that no other has.
     """
-    folder = Path(tempfile.mkdtemp(prefix="custody-test-"))
-    version = version or int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    folder = environment.new_folder()
+    version = version or prepared.tested_version()
+    if not empty:
+        prepared.put_migrated(folder / "postgres", version, _migrate)
     made = EmbeddedPostgres(folder / "postgres", version=version, settings=settings, sync=False)
     made.hold()
-    place = made.conninfo()
+    try:
+        with _connected(made):
+            yield made
+    finally:
+        made.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _migrate(server: EmbeddedPostgres) -> None:
+    with _connected(server):
+        call_command("migrate", verbosity=0)
+
+
+@contextmanager
+def _connected(server: EmbeddedPostgres) -> Iterator[None]:
+    place = server.conninfo()
     usual = dict(connection.settings_dict)
     connection.close()
     connection.settings_dict.update(
@@ -38,15 +56,11 @@ def own_server(
     )
     _forget_version()
     try:
-        if not empty:
-            call_command("migrate", verbosity=0)
-        yield made
+        yield
     finally:
         connection.close()
         connection.settings_dict.update(usual)
         _forget_version()
-        made.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forget_version() -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from config.embedded import EmbeddedPostgres
+from tests import prepared
 
 from .console import Console, execute, program
 from .embedded_place import SETTINGS
@@ -43,7 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[EmbeddedPostgres]:
-    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    version = prepared.tested_version()
+    prepared.put_empty(folder / "pg", version)
     server = EmbeddedPostgres(folder / "pg", version=version, settings=SETTINGS, sync=False)
     server.hold()
     yield server

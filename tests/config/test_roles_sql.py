@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config.embedded import EmbeddedPostgres
+from tests import prepared
 
 from .console import Console, address, execute, findings, names_of_wrong, psql
 from .embedded_place import SETTINGS
@@ -41,8 +41,9 @@ class Place:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    version = int(os.environ.get("CUSTODY_TEST_POSTGRES", "18"))
+    version = prepared.tested_version()
     folder = tmp_path_factory.mktemp("roles") / "server"
+    prepared.put_empty(folder, version)
     server = EmbeddedPostgres(folder, version=version, settings=SETTINGS, sync=False)
     server.hold()
     yield server
