@@ -69,8 +69,12 @@ def softdelete_undo(name: TableName | str, *, using: str = "default") -> Disable
     names = {each.name for each in going}
     for each in going:
         plan.obstacles += _above(each, names, known, using)
-    # The way is the same for all of them: first nothing is deleted any more, then it goes.
-    plan.steps.sort(key=lambda step: (step.last, not step.bin_empty))
+    # First nothing is deleted any more, then it goes; of the table that was asked for at the end,
+    # so that an interrupted change is gone on with by the same command.
+    first = [step for step in plan.steps if step.bin_empty and not step.last]
+    middle = [step for step in plan.steps if not (step.bin_empty or step.last)]
+    last = [step for step in plan.steps if step.last]
+    plan.steps = [*first, *middle, *reversed(last)]
     return plan
 
 
@@ -226,8 +230,8 @@ def _uses(
         using=using,
     )
     return [
-        f"The {each['kind']} {each['name']} uses columns that go with soft delete: drop it, or let "
-        "it do without them, then run this again."
+        f"Columns that go with soft delete are used by {each['name']}: drop it, or let it do "
+        "without them, then run this again."
         for each in found
     ]
 

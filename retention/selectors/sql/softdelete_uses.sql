@@ -2,16 +2,8 @@
 -- view of active rows, or 0).
 -- What else uses the columns, and would be lost with them or keep them from going.
 SELECT DISTINCT CASE
-         WHEN d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN 'view'
-         WHEN d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass THEN 'index'
-         WHEN d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass THEN 'policy'
-         WHEN d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN 'trigger'
-         WHEN d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN 'constraint'
-         ELSE 'object'
-       END AS kind,
-       CASE
          WHEN d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-         THEN (SELECT w.ev_class::pg_catalog.regclass::pg_catalog.text
+         THEN (SELECT 'view ' || w.ev_class::pg_catalog.regclass::pg_catalog.text
                  FROM pg_catalog.pg_rewrite AS w WHERE w.oid = d.objid)
          ELSE pg_catalog.pg_describe_object(d.classid, d.objid, 0)
        END AS name
@@ -36,4 +28,4 @@ SELECT DISTINCT CASE
                          WHERE w.oid = d.objid AND w.ev_class = %(view)s::pg_catalog.oid))
    AND d.deptype IN ('n', 'a')
    AND d.classid <> 'pg_catalog.pg_attrdef'::pg_catalog.regclass
- ORDER BY 1, 2
+ ORDER BY 1
