@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery.beat import ScheduleEntry
@@ -13,6 +14,9 @@ from operations.selectors.schedules import is_timed
 from operations.services.schedules import schedules_seed
 
 log = get_logger(__name__)
+
+AT_START = frozenset({"softdelete-watch"})
+"""Chores that do not wait for their first interval: it is long, and migrations come with starts."""
 
 
 class ConsoleScheduler(DatabaseScheduler):
@@ -28,7 +32,13 @@ class ConsoleScheduler(DatabaseScheduler):
     def setup_schedule(self) -> None:
         schedules_seed()
         self._chores = {
-            name: ScheduleEntry(name=name, app=self.app, **entry)
+            name: ScheduleEntry(
+                name=name,
+                app=self.app,
+                # Due at once.
+                last_run_at=self.app.now() - timedelta(days=1) if name in AT_START else None,
+                **entry,
+            )
             for name, entry in self.app.conf.beat_schedule.items()
             if not is_timed(entry["schedule"])
         }

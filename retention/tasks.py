@@ -10,8 +10,15 @@ from retention.services import archive_expire_nightly as expiry
 from retention.services import hold_watch as watch
 from retention.services import measures
 from retention.services import purge_nightly as night
+from retention.services import softdelete_watch as soft
 
-__all__ = ["archive_expire_nightly", "hold_watch", "measure_take", "purge_nightly"]
+__all__ = [
+    "archive_expire_nightly",
+    "hold_watch",
+    "measure_take",
+    "purge_nightly",
+    "softdelete_watch",
+]
 
 
 @shared_task(name=night.PURGE_NIGHTLY)
@@ -38,3 +45,9 @@ def archive_expire_nightly() -> None:
     """Every night: archives past their term are destroyed. Two at once ask for the same runs."""
     for run_id in expiry.archive_expire_nightly(requester=system_user("scheduler")):
         wake(run_id)
+
+
+@shared_task(name=soft.SOFTDELETE_WATCH)
+def softdelete_watch() -> None:
+    """Every hour, and when beat begins: what migrations took from soft delete is made again."""
+    soft.softdelete_watch()

@@ -12,7 +12,16 @@ from typing import Any
 
 from django.conf import settings
 
-from config.doctor import archive_keys, database, files, grants, own_audit, processes, seals
+from config.doctor import (
+    archive_keys,
+    database,
+    files,
+    grants,
+    own_audit,
+    processes,
+    seals,
+    softdelete,
+)
 from config.doctor.database import Server
 from config.doctor.finding import Check, Finding, note, wrong
 from config.doctor.secrets import scrubbed
@@ -42,6 +51,7 @@ _TABLES: tuple[tuple[str, ServerCheck], ...] = (
     ("audit", grants.check_audit),
     ("own audit", own_audit.check_own_tables),
     ("seals", seals.check_seals),
+    ("soft delete", softdelete.check_softdelete),
     ("signing key", files.check_signing_key),
     ("worker", processes.check_processes),
     ("queues", processes.check_queues),

@@ -90,6 +90,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 300.0,
         "options": {"expires": 240.0},
     },
+    "softdelete-watch": {
+        "task": "retention.softdelete_watch",
+        "schedule": 3600.0,
+        "options": {"expires": 1800.0},
+    },
     "partition-ahead": {
         "task": "auditing.partition_ahead",
         "schedule": crontab(hour=1, minute=30),

@@ -34,6 +34,8 @@ class Standing:
     lost: tuple[str, ...] = ()
     """What is missing and was not ours alone to make: sentences with what to do."""
 
+    columns_lost: bool = False
+
     @property
     def problems(self) -> tuple[str, ...]:
         """In sentences; empty when all is well."""
@@ -91,6 +93,7 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
         name,
         repairable=tuple(gaps),
         lost=(*lost, *_uncovered(table, row, enabled, using)),
+        columns_lost=bool(missing),
     )
 
 

@@ -68,6 +68,22 @@ def softdelete_enable(
     return Enabled(plan, tuple(rows[name] for name in plan.closure.names), plan.steps)
 
 
+def softdelete_repair(row: SoftDeleteTable, *, actor: User, using: str) -> tuple[Step, ...]:
+    """The steps that are missing of this table alone; the steps that were done.
+
+    Raises what `softdelete_enable` does.
+    """
+    with alone(using=using):
+        plan = softdelete_plan(row.table, using=using)
+        mine = plan.tables[0]
+        if mine.row is None or mine.row.pk != row.pk:
+            raise SoftDeleteRefused(f"{row} is not the table any more that had soft delete.")
+        steps = tuple(step for step in plan.steps if step.table == mine.table.name)
+        for step in steps:
+            step_do(step, mine.row, using=using)
+    return steps
+
+
 def _register(
     plan: EnablePlan, *, actor: User, reason: str, using: str
 ) -> dict[TableName, SoftDeleteTable]:

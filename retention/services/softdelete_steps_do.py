@@ -84,6 +84,12 @@ def step_do(step: Step, row: SoftDeleteTable, *, using: str) -> None:
     except IntegrityError as error:
         raise SoftDeleteRefused(_duplicates(step, error)) from error
     except DatabaseError as error:
+        if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise SoftDeleteRefused(
+                f"The console's role may not do this to {step.table}: "
+                f"{error.__cause__.diag.message_primary}. manage.py softdelete_enable {step.table} "
+                "--dry-run prints the SQL for its owner."
+            ) from error
         if isinstance(error.__cause__, psycopg.errors.DependentObjectsStillExist):
             diag = error.__cause__.diag
             raise SoftDeleteRefused(

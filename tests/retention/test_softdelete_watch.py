@@ -1,0 +1,123 @@
+"""What an application's migrations do to soft delete: mended by the watch, or told."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.doctor.database import Server
+from config.doctor.softdelete import check_softdelete
+from operations.models import Alert
+from retention.models import SoftDeleteTable
+from retention.services.softdelete_watch import softdelete_watch
+
+from .catalogue_state import catalogue_state
+from .softdelete_tables import SHOP, Execute, enable
+
+pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+
+
+def alerts() -> list[tuple[str, str]]:
+    return list(
+        Alert.objects.filter(resolved_at=None).order_by("summary").values_list("summary", "remedy")
+    )
+
+
+def doctor() -> list[tuple[bool | None, str]]:
+    return [(finding.ok, finding.detail) for finding in check_softdelete(Server())]
+
+
+def test_a_table_that_is_well_is_left_alone(execute: Execute) -> None:
+    assert doctor() == [(None, "No table has it yet")]
+    execute(SHOP)
+    enable("app.users", "--along", "app.orders")
+    before = catalogue_state(execute)
+    assert softdelete_watch() == []
+    assert alerts() == []
+    assert catalogue_state(execute) == before
+    assert doctor() == [(True, "The views, guards and indexes of all 4 tables are there")]
+
+
+def test_what_a_migration_dropped_is_made_again(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users")
+    before = catalogue_state(execute)
+    execute("DROP INDEX app.users_deletion_id_idx")
+    assert doctor() == [
+        (
+            False,
+            (
+                "The index on deletion_id of app.users is missing: "
+                "manage.py softdelete_enable app.users"
+            ),
+        )
+    ]
+    assert [str(name) for name in softdelete_watch()] == ["app.users"]
+    assert catalogue_state(execute) == before
+    assert alerts() == []
+
+
+def test_a_new_table_whose_rows_go_along_is_told_until_it_is_enabled(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users")
+    execute(
+        "CREATE TABLE app.notes (id int PRIMARY KEY,"
+        " user_id int REFERENCES app.users ON DELETE CASCADE)"
+    )
+    softdelete_watch()
+    [(summary, remedy)] = alerts()
+    assert summary == "Soft delete of app.users needs attention."
+    assert "app.notes has no soft delete, and its rows go along with those of app.users" in remedy
+    assert "manage.py softdelete_enable app.users" in remedy
+    assert doctor() == [(False, remedy)]
+    enable("app.users")
+    softdelete_watch()
+    assert alerts() == []
+    assert doctor()[0][0] is True
+
+
+def test_a_lost_column_and_a_lost_table_are_told(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users")
+    execute("ALTER TABLE app.users DROP COLUMN deletion_id CASCADE")
+    execute("DROP TABLE app.addresses CASCADE")
+    assert softdelete_watch() == []
+    told = dict(alerts())
+    assert (
+        "has lost its column deletion_id: manage.py softdelete_enable app.users makes it"
+        in (told["Soft delete of app.users needs attention."])
+    )
+    assert (
+        "is not there any more: manage.py softdelete_disable app.addresses"
+        in (told["Soft delete of app.addresses needs attention."])
+    )
+
+
+def test_an_interrupted_change_is_told_with_the_command_that_ends_it(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users")
+    SoftDeleteTable.objects.filter(table_name="users").update(ready_at=None)
+    softdelete_watch()
+    assert alerts() == [
+        (
+            "Soft delete of app.users needs attention.",
+            "A change of app.users was interrupted: manage.py softdelete_enable app.users",
+        )
+    ]
+    enable("app.users")
+    softdelete_watch()
+    assert alerts() == []
+
+
+def test_a_new_name_is_followed_by_the_registry_and_by_what_was_decided(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users", "--along", "app.orders")
+    execute("ALTER TABLE app.orders RENAME TO purchases")
+    softdelete_watch()
+    assert alerts() == []
+    found = {str(row): row.along for row in SoftDeleteTable.objects.all()}
+    assert found == {
+        "app.users": [["app", "purchases"]],
+        "app.addresses": [],
+        "app.purchases": [],
+        "app.lines": [],
+    }
