@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-HARD = ("CASCADE", "NO ACTION", "RESTRICT")
-RULES = (*HARD, "SET NULL", "SET NULL (one)", "SET DEFAULT", "CASCADE")
+RULES = ("CASCADE",) * 3 + (
+    "SET NULL",
+    "SET NULL",
+    "SET NULL (one)",
+    "SET DEFAULT",
+    "NO ACTION",
+    "RESTRICT",
+)
 KINDS = ("plain", "composite", "partitioned")
 Row = tuple[int, int]
 """Of a table, by its number, the row with this id. Row 0 refers to nothing and is never deleted."""
@@ -79,6 +85,11 @@ class World:
             if not more:
                 return found
             found |= more
+
+    def above_deleted(self) -> set[Row]:
+        """Active rows that deleted ones cannot be without."""
+        targets = {target for _, target in self._hard_targets(set(self.deleted))}
+        return {row for row in targets - set(self.deleted) if row[1]}
 
     # Deleting.
 
