@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import ClassVar
 
 from django.apps import AppConfig
@@ -20,6 +21,10 @@ class ConsoleConfig(AppConfig):
     def ready(self) -> None:
         # Calls to workers are sent through the application that is loaded.
         from config import celery  # noqa: F401
+
+        # From here on the collector looks at what is made anew only.
+        gc.freeze()
+        gc.enable()
 
 
 class ConsoleAdminConfig(SimpleAdminConfig):

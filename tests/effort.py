@@ -13,7 +13,7 @@ import os
 from hypothesis import settings
 
 _GIVEN = "CUSTODY_TEST_EFFORT" in os.environ
-_USUAL = "0.4" if "CUSTODY_TEST_POSTGRES" in os.environ else "1"
+_USUAL = "0.25" if "CUSTODY_TEST_POSTGRES" in os.environ else "1"
 _EFFORT = float(os.environ.get("CUSTODY_TEST_EFFORT", _USUAL))
 
 

@@ -76,6 +76,7 @@ class Writer(threading.Thread):
                             # A forced rollback passes over it.
                             raise psycopg.OperationalError("the server went away")
                         self.acknowledged += pending if kept else 0
+                        self.ending.wait(0.002)
             except psycopg.OperationalError:
                 self.possible += pending
                 self.ending.wait(0.02)

@@ -19,11 +19,13 @@ LONGEST = 2.0
 DUE = 2000
 EVERYTHING = 100_000
 """Pages: the whole table is one batch, so every row that is due is locked at once."""
+PAUSE = 0.002
+"""Seconds between two statements: some hundreds a second are enough to meet every lock."""
 
 
 @dataclass
 class Writer:
-    """Updates and inserts as fast as it can, and keeps what it was told was done."""
+    """Updates and inserts all the time, and keeps what it was told was done."""
 
     session: psycopg.Connection
     seed: int = 1
@@ -55,6 +57,7 @@ class Writer:
                 self._write(dice, number)
             except psycopg.Error as error:
                 self.errors.append(str(error))
+            time.sleep(PAUSE)
 
     def _write(self, dice: random.Random, number: int) -> None:
         kind = f"written {self.seed}.{number}"
