@@ -49,6 +49,7 @@ class RetentionConfig(AppConfig):
         from retention.services import (  # noqa: F401
             archive_expire,
             archive_restore,
+            deletion_purge,
             policy_change_run,
             purge,
         )

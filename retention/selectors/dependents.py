@@ -31,6 +31,8 @@ class Reference:
     child: int | None
     """The number of the table whose rows refer; None when it is no table of the graph."""
     meaning: Meaning
+    active: bool = False
+    """Rows of the child that are in the bin do not count."""
 
     @property
     def goes_along(self) -> bool:
@@ -127,7 +129,7 @@ def _refusals(
     reached = _reached(references)
     families: dict[TableName, TableName] = {}
     for number, table in enumerate(tables):
-        yield from _unfit(table)
+        yield from unfit(table)
         if number:
             yield from _unfit_dependent(table)
         if number in named and number not in reached:
@@ -160,7 +162,8 @@ def _reached(references: tuple[Reference, ...]) -> set[int]:
     return reached
 
 
-def _unfit(table: Table) -> Iterator[str]:
+def unfit(table: Table) -> Iterator[str]:
+    """Why rows of the table cannot be destroyed whole from here, each with what to do."""
     if table.kind == "foreign":
         yield f"{table.name} is a foreign table: purge it where its rows are."
     if table.heirs:

@@ -22,6 +22,7 @@ from retention.exceptions import PolicyRefused
 from retention.selectors.references import refers
 
 AGE_TYPES = ("date", "timestamp", "timestamptz")
+EVERY_ROW = sql.SQL("true")
 RANGE_TYPES = ("daterange", "tsrange", "tstzrange")
 
 

@@ -35,6 +35,7 @@ from retention.selectors.partition_standing import (
 )
 from retention.selectors.partition_units import OLDER_STAYS, Unit, in_order, partition_units
 from retention.services import partition_ddl as ddl
+from retention.services.bin_counts import marks_counted, marks_purged
 from retention.services.partition_back import AttachRefused, attach_again, discard, said
 from retention.services.partition_copy import Content, PartitionCopy, content, late
 from retention.services.partition_held import partition_held
@@ -296,6 +297,8 @@ class PartitionsPhase(PurgePhase):
             self._back(at, "it is not what was counted and archived")
             return 0
         dropped = Dropped(str(at.here.table), found.rows, sum(leaf.bytes for leaf in leaves))
+        marked = 0 in self.task.marked
+        binned = marks_counted(at.here.table, using=using) if marked else {}
         try:
             if tracked := self.history.audited():
                 ddl.drop_try(at.here, using=using)
@@ -308,6 +311,7 @@ class PartitionsPhase(PurgePhase):
                 raise
             self._back(at, said(error))
             return 0
+        marks_purged(binned, table_oid=self.task.table.oid, using=using)
         self.copy.know(state)
         state.dropped.append(dropped)
         self._content = None

@@ -39,7 +39,12 @@ from operations.selectors.runs import run_get
 from operations.storage import storage
 from retention.models import RetentionPolicy
 from retention.selectors.audited import HISTORY
+from retention.selectors.deletions_due import DueDeletions
 from retention.selectors.table_space import dead_rows_count
+from retention.services.bin_counts import deletions_emptied, deletions_end_all
+from retention.services.bin_entering import EnteringPhase
+from retention.services.bin_phase import BinPhase
+from retention.services.bin_plan import bin_lines
 from retention.services.partition_back import partition_release
 from retention.services.partition_phase import PartitionsPhase
 from retention.services.partition_plan import FACTS, partition_lines
@@ -49,6 +54,7 @@ from retention.services.purge_plan import purge_plan
 from retention.services.purge_records import RecordsPhase
 from retention.services.purge_task import PurgePhase, PurgeTask
 from retention.services.purge_windows import WindowsPhase
+from retention.services.record_finder import RecordFinder
 
 _PAGES = (4_096, 1, 131_072)
 _KEYS = (10_000, 1, 500_000)
@@ -75,16 +81,32 @@ class Purge(RunKind):
     @cached_property
     def phases(self) -> list[PurgePhase]:
         """In their order; the cursor tells by number which one is under way."""
+        if self.task.which is not None:
+            return self._bin_phases(self.task.which)
         walk = Walk.from_json(self.parameters["walk"])
-        along = bool(self.parameters.get("dependents"))
+        # Of a table with soft delete each row is counted with its deletion, if it is in the bin.
+        along = bool(self.parameters.get("dependents")) or bool(self.task.marked)
         first, least, most = _RECORDS if along else _PAGES if walk.by == "ctid" else _KEYS
         size = BatchSize(int(self.cursor.get("size", first)), least, most)
-        batches = (RecordsPhase if along else WindowsPhase)(self.task, walk, size)
+        batches: PurgePhase = (
+            RecordsPhase(self.task, RecordFinder(self.task, walk, size))
+            if along
+            else WindowsPhase(self.task, walk, size)
+        )
         if self.parameters["table"][0] == HISTORY:
             # A version that is older than a row's newest may only go with its whole partition.
             return [PartitionsPhase(self.task)]
         whole = [PartitionsPhase(self.task)] if planned_units(self.parameters) else []
         return [*whole, batches]
+
+    def _bin_phases(self, which: DueDeletions) -> list[PurgePhase]:
+        """What is due goes into the bin; then what has been there for long enough goes for good."""
+        first, least, most = _RECORDS
+        size = BatchSize(int(self.cursor.get("size", first)), least, most)
+        phases: list[PurgePhase] = [BinPhase(self.task, size, which)]
+        if walk := self.parameters["walk"]:
+            phases.insert(0, EnteringPhase(self.task, Walk.from_json(walk), size))
+        return phases
 
     @property
     def phase(self) -> PurgePhase:
@@ -103,8 +125,9 @@ class Purge(RunKind):
 
     @classmethod
     def plan_lines(cls, plan: dict[str, Any]) -> list[str]:
-        others = {name: value for name, value in plan.items() if name not in FACTS}
-        return [*super().plan_lines(others), *partition_lines(plan)]
+        hidden = (*FACTS, "bin", "into_bin")
+        others = {name: value for name, value in plan.items() if name not in hidden}
+        return [*super().plan_lines(others), *partition_lines(plan), *bin_lines(plan)]
 
     def open(self, run: Run) -> None:
         self.task.reap(storage(), waiting=waiting_files(run.cursor))
@@ -133,7 +156,10 @@ class Purge(RunKind):
         began = time.monotonic()
         self.task.still_as_planned()
         self.task.lock_shape()
-        cursor = self.task.audit.begin({**_BEGINNING, **run.cursor})
+        cursor = {**_BEGINNING, **run.cursor}
+        if self.phase.destroys:
+            cursor = self.task.audit.begin(cursor)
+            self.task.pass_capture()
         step = self.phase.step(run, cursor, began)
         self._refuse_surge(run, step.done)
         self.seconds = time.monotonic() - began
@@ -178,7 +204,9 @@ class Purge(RunKind):
     def verify(self, run: Run, beat: Beat) -> None:
         dead_rows_count(using=self.using)
         verify_parts(run, storage(), beat)
+        deletions_emptied(using=self.using)
 
     def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         partition_release(run=run, outcome=outcome)
+        deletions_end_all(run)
         return purge_close(run=run, outcome=outcome)

@@ -25,6 +25,7 @@ from retention.models import Archive, ArchivePart, RetentionPolicy
 from retention.selectors.hold_honoured import holds_honoured
 from retention.selectors.policies import approval_facts
 from retention.services.archive_writing import archive_names
+from retention.services.bin_facts import deletion_facts, entered_facts
 from retention.services.part_reader import part_differences, part_measure
 from retention.services.partition_state import PartitionState
 from retention.services.protection import lock_parts, protection_of, unknown_files
@@ -69,7 +70,8 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
     archives = sorted(Archive.objects.filter(run=run), key=lambda each: order.index(each.name))
     for archive in archives:
         _complete(archive, run)
-    space = purge_space(run, removed=_removed(run))
+    removed = removed_rows(run)
+    space = purge_space(run, removed=removed)
     result: dict[str, Any] = {
         "rows": run.done,
         "outcome": outcome,
@@ -84,7 +86,9 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
     }
     if left := [file for each in archives for file in unknown_files(each, storage())]:
         result["leftovers"] = left
-    if run.done:
+    if "bin" in run.parameters:
+        result["bin"] = {"destroyed": sum(removed.values()), **entered_facts(run)}
+    if any(removed.values()):
         certificate = certificate_issue(
             kind="disposition",
             subject=run.subject,
@@ -93,7 +97,7 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
             lock_until=archives[0].locked_until if archives and protection_of(run).term else None,
         )
         result["certificate"] = certificate.number
-        events = purge_events(run, _removed(run), outcome=outcome, certificate=certificate.number)
+        events = purge_events(run, removed, outcome=outcome, certificate=certificate.number)
         result["audited"] = [
             {"table": str(each.tracked), "history": each.detail["history"]}
             for each in events
@@ -102,10 +106,10 @@ def purge_close(*, run: Run, outcome: Outcome) -> dict[str, Any]:
     return result
 
 
-def _removed(run: Run) -> dict[TableName, int]:
+def removed_rows(run: Run) -> dict[TableName, int]:
     """How many rows of each table are gone: the policy's own first."""
     names = list(archive_names(run))
-    if len(names) == 1:
+    if len(names) == 1 and "bin" not in run.parameters:
         return {names[0]: run.done}
     counts = run.cursor.get("tables", {})
     return {name: counts.get(str(number), 0) for number, name in enumerate(names)}
@@ -114,7 +118,7 @@ def _removed(run: Run) -> dict[TableName, int]:
 def _tables(run: Run) -> list[dict[str, Any]]:
     return [
         {"table": f"{name.schema}.{name.name}", "rows": rows}
-        for name, rows in _removed(run).items()
+        for name, rows in removed_rows(run).items()
     ]
 
 
@@ -171,7 +175,6 @@ def manifest_of(archive: Archive, run: Run) -> bytes:
 
 
 def _body(run: Run, archives: list[Archive], outcome: Outcome, space: PurgeSpace) -> dict[str, Any]:
-    policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
     tables = _tables(run)
     dropped = [asdict(each) for each in PartitionState.of(run.cursor).dropped]
     disposition = "destroyed"
@@ -183,15 +186,7 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome, space: PurgeSpace
         "disposition": disposition,
         "outcome": outcome,
         "run": run.pk,
-        "policy": {
-            "name": policy.name,
-            "version": run.parameters["policy_version"],
-            "term": policy.term,
-            "age_column": run.parameters["age_column"],
-            "keep_while": run.plan.get("keep_while", ""),
-            "legal_basis": policy.legal_basis,
-            **approval_facts(policy, run.parameters["policy_version"]),
-        },
+        **_policy(run),
         "cutoff": run.parameters["cutoff"],
         "requested_by": str(run.requester),
         "approved_by": str(run.decided_by) if run.decided_by else "",
@@ -226,12 +221,39 @@ def _body(run: Run, archives: list[Archive], outcome: Outcome, space: PurgeSpace
     return body
 
 
+def _policy(run: Run) -> dict[str, Any]:
+    """Of one deletion, destroyed at somebody's word, only that policy by which it was archived."""
+    facts: dict[str, Any] = {}
+    if "deletion" in run.parameters:
+        facts = deletion_facts(run)
+    if run.parameters["policy"] is None:
+        return facts
+    policy = RetentionPolicy.objects.get(pk=run.parameters["policy"])
+    return {
+        **facts,
+        "policy": {
+            "name": policy.name,
+            "version": run.parameters["policy_version"],
+            "term": policy.term,
+            "age_column": run.parameters["age_column"],
+            "keep_while": run.plan.get("keep_while", ""),
+            "legal_basis": policy.legal_basis,
+            **approval_facts(policy, run.parameters["policy_version"]),
+        },
+    }
+
+
 def _statement(run: Run, tables: list[dict[str, Any]], disposition: str) -> str:
     own, *others = tables
     along = sum(each["rows"] for each in others)
     with_them = f", and {along:,} rows of other tables that belonged to them," if along else ""
+    why = "had reached the end of their term"
+    if "bin" in run.parameters:
+        why = "had been deleted, and whose time in the bin was over"
+    if "deletion" in run.parameters:
+        why = f"had been deleted (deletion {run.parameters['deletion']})"
     return (
-        f"{own['rows']:,} rows of {own['table']} that had reached the end of their term{with_them} "
+        f"{own['rows']:,} rows of {own['table']} that {why}{with_them} "
         f"were deleted from the database and {disposition}."
     )
 

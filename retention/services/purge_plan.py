@@ -10,18 +10,19 @@ from operations.conditions.describe import describe
 from operations.conditions.structure import from_json
 from operations.runs.kinds import Plan
 from operations.selectors.runs import recent_maximum
-from retention.exceptions import PurgeRefused
 from retention.models import RetentionPolicy
-from retention.selectors.dependents import Graph, dependents_graph
+from retention.selectors.dependents import dependents_graph
 from retention.selectors.due import (
     AGE_TYPES,
     DueRows,
     age_column,
 )
 from retention.selectors.hold_honoured import held_by
+from retention.services.bin_plan import bin_plan
 from retention.services.layout import fingerprint_of
 from retention.services.partition_plan import partition_plan
 from retention.services.purge_counts import due_counts
+from retention.services.purge_terms import disposition, refuse_unsafe, surge
 from retention.services.record_counts import counts_facts, record_counts
 
 
@@ -33,6 +34,8 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         Vetoed: the whole table is protected.
     """
     table = read_table(policy.table, using=using)
+    if policy.soft_delete:
+        return bin_plan(policy=policy, table=table, now=now, using=using)
     graph = dependents_graph(table=table, dependents=policy.dependents, using=using)
     refuse_unsafe(policy, graph)
     cutoff = policy.cutoff(now)
@@ -91,37 +94,5 @@ def purge_plan(*, policy: RetentionPolicy, now: datetime, using: str) -> Plan:
         facts=facts,
         total=total,
         parameters=parameters,
-        approval_reason=_surge(most, total),
-    )
-
-
-def refuse_unsafe(policy: RetentionPolicy, graph: Graph) -> None:
-    """Raises PurgeRefused for what could destroy more, or less, than the policy says."""
-    if policy.soft_delete:
-        raise PurgeRefused(
-            f"Policy {policy.name} deletes softly first, which this version cannot do yet: "
-            "it waits, and nothing was touched."
-        )
-    if policy.keeps_for_ever:
-        raise PurgeRefused(f"Policy {policy.name} keeps its rows for ever: nothing is ever due.")
-    if not policy.enabled:
-        raise PurgeRefused(f"Policy {policy.name} is not enabled.")
-    for refusal in graph.refusals:
-        raise PurgeRefused(refusal)
-
-
-def disposition(policy: RetentionPolicy) -> str:
-    if not policy.archive_first:
-        return "destroyed"
-    if policy.archive_days is None:
-        return "archived"
-    return f"archived for {policy.archive_days:,} days"
-
-
-def _surge(most: int | None, total: int) -> str:
-    if most is None or total <= 2 * most:
-        return ""
-    return (
-        f"{total:,} rows are due, more than twice the {most:,} that a recent run of this policy "
-        "removed at most: another person has to approve it."
+        approval_reason=surge(most, total),
     )

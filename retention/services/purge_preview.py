@@ -35,7 +35,7 @@ from retention.selectors.preview_result import Caution, Duration, PolicyPreview,
 from retention.selectors.preview_rows import SampleRows, sample_rows
 from retention.selectors.preview_tally import Counts
 from retention.services.partition_plan import partition_notes
-from retention.services.purge_plan import disposition, refuse_unsafe
+from retention.services.purge_terms import disposition, refuse_unsafe
 from retention.services.record_counts import record_counts
 
 SECONDS = 5.0

@@ -15,13 +15,13 @@ from typing import Any
 
 from psycopg import errors
 
-from operations.batches.sizing import TARGET_SECONDS, BatchSize
-from operations.batches.walk import Walk
+from operations.batches.sizing import TARGET_SECONDS
 from operations.catalogue.types import TableName
 from operations.models import Run
 from operations.runs.kinds import Beat, StepStalled
 from operations.services.run_execute import STATEMENT_LIMIT
 from retention.services.archive_writing import Part
+from retention.services.bin_counts import rows_purged
 from retention.services.copy_out import Sink
 from retention.services.layout import session_pin
 from retention.services.purge_parts import OpenPart
@@ -34,13 +34,12 @@ from retention.services.record_check import (
     lock_rows,
     same_place,
 )
-from retention.services.record_finder import Batch, RecordFinder
+from retention.services.record_finder import Batch, Finder
 from retention.services.record_remove import (
     Removed,
     RowsStay,
     delete_rows,
 )
-from retention.services.record_settle import settle
 from retention.services.record_stage import Target
 
 MOST_TRIES = 5
@@ -51,10 +50,10 @@ _REFUSED = (errors.ForeignKeyViolation, errors.RestrictViolation)
 class RecordsPhase(PurgePhase):
     """Takes records until none that is due is left."""
 
-    def __init__(self, task: PurgeTask, walk: Walk, size: BatchSize) -> None:
+    def __init__(self, task: PurgeTask, finder: Finder) -> None:
         super().__init__(task)
-        self.size = size
-        self.finder = RecordFinder(task, walk, size)
+        self.size = finder.size
+        self.finder = finder
         self.skip_locked = False
         self.tries = 0
         self._stale = False
@@ -112,6 +111,7 @@ class RecordsPhase(PurgePhase):
             return opened[number].writer.write
 
         removed = delete_rows(staged, targets, sinks=sink, limit=limit)
+        rows_purged(staged)
         self._keep_parts(removed, opened, cursor)
         return removed
 
@@ -124,14 +124,17 @@ class RecordsPhase(PurgePhase):
         if slices and not chain_holds(staged, slices, skip_locked=self.skip_locked, limit=limit):
             return None
         kept = lock_rows(staged, batch.targets, skip_locked=self.skip_locked, limit=limit)
-        kept += keep_again(staged, batch.targets, limit=limit)
+        kept += self._keep_again(batch, limit)
         if not kept:
             return batch.targets
         if slices:
             return None
         limit()
-        settle(staged)
+        self.finder.settle(staged)
         return tuple(staged.targets())
+
+    def _keep_again(self, batch: Batch, limit: Limit) -> int:
+        return keep_again(self.finder.stage, batch.targets, limit=limit)
 
     # Parts.
 

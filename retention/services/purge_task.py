@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from django.db import connections
+
 from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
@@ -15,14 +17,16 @@ from operations.models import Run
 from operations.runs.kinds import Beat, PlanOutdated, Throttle
 from operations.storage import Storage
 from retention.models import RetentionPolicy
+from retention.selectors.deletions_due import DueDeletions
 from retention.selectors.dependents import Graph, dependents_graph
 from retention.selectors.due import DueRows
+from retention.selectors.softdelete_graph import Enabled, leaving_graph, marked_numbers
 from retention.services.archive_writing import ArchiveWriter, archive_names
 from retention.services.layout import fingerprint_of
 from retention.services.purge_audit import PurgeAudit
 from retention.services.purge_delete import lock_against_ddl
 from retention.services.purge_parts import StepParts
-from retention.services.purge_plan import refuse_unsafe
+from retention.services.purge_terms import refuse_unsafe
 
 STEP_SECONDS = 1.5
 """From the first lock to a durable part; what is left of the 2 s is the commit's."""
@@ -42,7 +46,9 @@ class PurgeTask:
 
     @cached_property
     def table(self) -> Table:
-        name = TableName(*self.parameters["table"])
+        return self._read(TableName(*self.parameters["table"]))
+
+    def _read(self, name: TableName) -> Table:
         try:
             return read_table(name, using=self.using)
         except NoSuchTable as error:
@@ -51,7 +57,25 @@ class PurgeTask:
     @cached_property
     def graph(self) -> Graph:
         named = self.parameters.get("dependents", [])
+        if self.which is not None:
+            enabled = Enabled(using=self.using)
+            others = [self._read(TableName(*each)) for each in named]
+            return leaving_graph([self.table, *others], enabled)
         return dependents_graph(table=self.table, dependents=named, using=self.using)
+
+    @cached_property
+    def which(self) -> DueDeletions | None:
+        """What it destroys of the bin; None for a purge of the table."""
+        return DueDeletions.from_parameters(self.parameters)
+
+    @cached_property
+    def marked(self) -> frozenset[int]:
+        """The tables of the graph that have soft delete, by their numbers."""
+        return marked_numbers(self.graph.tables, using=self.using)
+
+    @property
+    def marked_names(self) -> list[TableName]:
+        return [self.graph.tables[number].name for number in sorted(self.marked)]
 
     @cached_property
     def audit(self) -> PurgeAudit:
@@ -72,6 +96,12 @@ class PurgeTask:
         ]
         return [root, *beside]
 
+    def pass_capture(self) -> None:
+        """In every step: what it deletes is gone, and does not go into the bin."""
+        if self.marked:
+            with connections[self.using].cursor() as cursor:
+                cursor.execute("SELECT custody.softdelete_pass()")
+
     def reap(self, store: Storage, *, waiting: Collection[str] = ()) -> None:
         """Clears what a killed worker left, under the run's lock. Asks nothing of the tables.
 
@@ -88,6 +118,8 @@ class PurgeTask:
 
     def still_as_planned(self) -> None:
         """Raises PlanOutdated when the policy is another now."""
+        if self.parameters["policy"] is None:
+            return
         policy = RetentionPolicy.objects.filter(pk=self.parameters["policy"]).first()
         planned = self.parameters["policy_version"]
         if policy is None or not policy.enabled or policy.version != planned:
@@ -95,7 +127,8 @@ class PurgeTask:
                 f"Policy {self.parameters['policy_name']} was changed after this run was planned "
                 f"(version {planned}). What it did is closed; start it again."
             )
-        refuse_unsafe(policy, self.graph)
+        if self.which is None or self.which.deletion is None:
+            refuse_unsafe(policy, self.graph)
 
     def lock_shape(self) -> None:
         """Keeps the tables' shape until the commit. Raises PlanOutdated when it is another now."""
@@ -129,6 +162,9 @@ class PurgePhase(ABC):
 
     Its files are in `task.parts`: the purge itself undoes or keeps them.
     """
+
+    destroys = True
+    """What it takes from the tables is gone for good."""
 
     def __init__(self, task: PurgeTask) -> None:
         self.task = task

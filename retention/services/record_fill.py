@@ -16,6 +16,7 @@ from operations.catalogue.types import TableName
 from retention.selectors.dependents import Reference
 from retention.selectors.due import due, not_kept
 from retention.selectors.references import refers
+from retention.selectors.softdelete_graph import is_active
 from retention.services.record_stage import C, Stage
 
 AT_A_TIME = 100_000
@@ -35,8 +36,9 @@ def add_roots(
     graph = staged.graph
     found = vetoes.protections(graph.root, using=staged.using)
     free = vetoes.unprotected(found, table=graph.root)
-    keeping = [each.key for each in graph.into(0) if not each.inside]
-    conditions = [where, due(staged.rows, free, walking=True, keeping=keeping)]
+    # Where only active rows refer, `close` looks for them.
+    keeping = [each.key for each in graph.into(0) if not each.inside and not each.active]
+    conditions = [where, staged.only, due(staged.rows, free, walking=True, keeping=keeping)]
     if after is not None:
         conditions.append(sql.SQL("t.ctid > {}::pg_catalog.tid").format(sql.Literal(after)))
     staged.run(
@@ -109,7 +111,7 @@ def _follow(
             "INSERT INTO {stage} ({leaf}, {place}, {version}, {root}, {level}, {by}, {via}, {kept}"
             "{more}) SELECT * FROM (SELECT t.tableoid, t.ctid, t.xmin, false, {deeper}, {parent},"
             " p.{id}, {keeps}{columns} FROM {table} t JOIN {above} p ON {refers}"
-            " WHERE {parents} AND NOT EXISTS (SELECT FROM {stage} s"
+            " WHERE {parents} AND {active} AND NOT EXISTS (SELECT FROM {stage} s"
             " WHERE s.{leaf} = t.tableoid AND s.{place} = t.ctid) LIMIT {most}) f ORDER BY 7"
             " ON CONFLICT ({leaf}, {place}) DO NOTHING"
         ).format(
@@ -123,6 +125,7 @@ def _follow(
             above=staged.name(each.parent),
             refers=refers(each.key, staged.graph.tables[each.parent], child="t", referred="p"),
             parents=parents,
+            active=_counting(each, "t"),
             most=sql.Literal(most),
             **C,
         )
@@ -173,9 +176,18 @@ def keep_referred(staged: Stage, *, again: bool) -> int:
 def referring(staged: Stage, each: Reference) -> sql.Composable:
     """The rows `c` that keep what they refer to: those that do not go along."""
     if not each.inside:
-        return sql.SQL("{} c").format(each.key.table.sql)
+        return sql.SQL("(SELECT c.* FROM {} c WHERE {}) c").format(
+            each.key.table.sql, _counting(each, "c")
+        )
     assert each.child is not None
     return sql.SQL(
-        "(SELECT c.* FROM {table} c WHERE NOT EXISTS (SELECT FROM {stage} x"
+        "(SELECT c.* FROM {table} c WHERE {active} AND NOT EXISTS (SELECT FROM {stage} x"
         " WHERE x.{leaf} = c.tableoid AND x.{place} = c.ctid AND NOT x.{kept})) c"
-    ).format(table=each.key.table.sql, stage=staged.name(each.child), **C)
+    ).format(
+        table=each.key.table.sql, active=_counting(each, "c"), stage=staged.name(each.child), **C
+    )
+
+
+def _counting(each: Reference, alias: str) -> sql.Composable:
+    """The row of this alias counts among those that refer."""
+    return is_active(alias) if each.active else sql.SQL("true")

@@ -5,6 +5,7 @@ Outside of any transaction, and holding no row lock.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from operations.batches.sizing import BatchSize
 from operations.batches.walk import Walk, Window, next_window, window_predicate
 from operations.catalogue.types import TableName
 from operations.runs.kinds import Beat
+from retention.selectors.dependents import Graph
 from retention.selectors.due import expired
 from retention.services.purge_delete import is_part
 from retention.services.purge_task import PurgeTask
@@ -47,11 +49,11 @@ class Batch:
         return sum(each.rows for each in self.targets)
 
 
-class RecordFinder:
-    """Walks the policy's table as the cursor says. One worker's, and of one session at a time."""
+class Finder(ABC):
+    """Proposes one batch after the other. One worker's, and of one session at a time."""
 
-    def __init__(self, task: PurgeTask, walk: Walk, size: BatchSize) -> None:
-        self.task, self.walk, self.size = task, walk, size
+    def __init__(self, task: PurgeTask, size: BatchSize) -> None:
+        self.task, self.size = task, size
         self.batch: Batch | None = None
         self.ended = False
         """Of this pass: there is no further batch."""
@@ -61,20 +63,69 @@ class RecordFinder:
         """The leaf and the end of the last window that is done with."""
         self._stage: Stage | None = None
         self._whole: Stage | None = None
+        self._slices: Slices | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """What the batch is in."""
+        assert self._stage is not None
+        return self._stage
+
+    @property
+    def graph(self) -> Graph:
+        return self.task.graph
+
+    @abstractmethod
+    def find(self, cursor: dict[str, Any], beat: Beat) -> None:
+        """Until there is a batch, or the pass has ended."""
+
+    @abstractmethod
+    def went(self) -> None:
+        """The batch is deleted, but for what was kept."""
+
+    @abstractmethod
+    def fewer(self) -> None:
+        """Something in it cannot go."""
+
+    @abstractmethod
+    def anew(self) -> None:
+        """What went in slices is not what it was: what is left of it is found again."""
+
+    @abstractmethod
+    def leave_out(self) -> None:
+        """It stays until a later pass."""
+
+    @abstractmethod
+    def next_pass(self) -> None:
+        """From the beginning."""
+
+    def again(self) -> None:
+        """It was rolled back: the next one is as large as fits now."""
+        self.batch = None
+
+    def settle(self, staged: Stage) -> None:
+        """Drops from the stage what must not go."""
+        settle(staged)
+
+    def made(self, *, prefix: str = "custody_records") -> Stage:
+        """A stage in the session as it is."""
+        task = self.task
+        return Stage(self.graph, task.due, using=task.using, prefix=prefix, marked=task.marked)
+
+
+class RecordFinder(Finder):
+    """Walks the policy's table as the cursor says."""
+
+    def __init__(self, task: PurgeTask, walk: Walk, size: BatchSize) -> None:
+        super().__init__(task, size)
+        self.walk = walk
         self._window: Window | None = None
         self._place: str | None = None
-        self._slices: Slices | None = None
         self._roots = FIRST_ROOTS
         self._fewer: int | None = None
         self._last = ""
 
-    @property
-    def stage(self) -> Stage:
-        assert self._stage is not None
-        return self._stage
-
     def find(self, cursor: dict[str, Any], beat: Beat) -> None:
-        """Until there is a batch, or the pass has ended."""
         if self._stage is None or not self._stage.alive:
             self._begin()
         if self.position is None and cursor["leaf"] is not None:
@@ -94,7 +145,7 @@ class RecordFinder:
 
     def _begin(self) -> None:
         """In a session that is new: what was staged is gone with the old one."""
-        self._stage = Stage(self.task.graph, self.task.due, using=self.task.using)
+        self._stage = self.made()
         if self.task.root_archive is not None:
             make_room(self._stage)
         self.batch = self._slices = self._place = None
@@ -102,7 +153,6 @@ class RecordFinder:
     # What became of the batch.
 
     def went(self) -> None:
-        """It is deleted, but for what was kept."""
         assert self.batch is not None
         if self.batch.slices:
             self.batch.slices.went()
@@ -112,12 +162,8 @@ class RecordFinder:
         if self._fewer is not None:
             self._fewer = self._fewer * 2 if self._fewer * 2 < self._roots else None
 
-    def again(self) -> None:
-        """It was rolled back: the next one is as large as fits now."""
-        self.batch = None
-
     def fewer(self) -> None:
-        """Something in it cannot go: it is looked for in ever smaller batches."""
+        """It is looked for in ever smaller batches."""
         assert self.batch is not None
         if self.batch.roots == 1:
             self.leave_out()
@@ -126,12 +172,10 @@ class RecordFinder:
             self.batch = None
 
     def anew(self) -> None:
-        """The record that went in slices is another now: what is left of it is found again."""
         self.batch = self._slices = None
         self._fewer = 1
 
     def leave_out(self) -> None:
-        """The record stays until a later pass."""
         assert self.batch is not None
         self._place = self.batch.last
         self.batch = self._slices = None
@@ -188,7 +232,7 @@ class RecordFinder:
         if total > self.size.value:
             self._slice(window, where, last, beat)
         else:
-            settle(staged)
+            self.settle(staged)
             self._propose(roots, last)
         return True
 
@@ -202,13 +246,11 @@ class RecordFinder:
     def _slice(self, window: Window, where: sql.Composable, last: str, beat: Beat) -> None:
         """The record that does not fit is found whole: something deep in it may keep all of it."""
         if self._whole is None or not self._whole.alive:
-            self._whole = Stage(
-                self.task.graph, self.task.due, using=self.task.using, prefix="custody_whole"
-            )
+            self._whole = self.made(prefix="custody_whole")
         self._whole.empty()
         add_roots(self._whole, window.leaf, where, after=self._place, most=1)
         close(self._whole, most=None, beat=beat)
-        settle(self._whole)
+        self.settle(self._whole)
         self._last = last
         self._slices = Slices(self._whole, beat)
         self._next_slice(self._slices)

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from retention.selectors.dependents import Reference
 from retention.selectors.references import refers
+from retention.selectors.softdelete_graph import DELETION
 from retention.services.record_stage import C, Stage
 
 
@@ -26,6 +27,37 @@ def settle(staged: Stage) -> int:
     for number in staged.numbers:
         staged.run(sql.SQL("DELETE FROM {} WHERE NOT {goes}").format(staged.name(number), **C))
     return roots
+
+
+def settle_together(staged: Stage) -> None:
+    """The same for what is in the bin: all of a deletion that hangs together with a row that is
+    kept, above it and below it, stays with it, so that it can be restored as it was.
+    """
+    if not _any_kept(staged):
+        return
+    edges = [each for each in staged.graph.references if each.inside]
+    while sum([staged.run(_spread(staged, each)) + _spread_down(staged, each) for each in edges]):
+        pass
+    for number in staged.numbers:
+        staged.run(sql.SQL("DELETE FROM {} WHERE {kept}").format(staged.name(number), **C))
+
+
+def _spread_down(staged: Stage, each: Reference) -> int:
+    assert each.child is not None
+    if not {each.child, each.parent} <= staged.marked:
+        return 0
+    return staged.run(
+        sql.SQL(
+            "UPDATE {children} c SET {kept} = true FROM {parents} p"
+            " WHERE p.{kept} AND NOT c.{kept} AND p.{deletion} = c.{deletion} AND {refers}"
+        ).format(
+            children=staged.name(each.child),
+            parents=staged.name(each.parent),
+            deletion=sql.Identifier(DELETION),
+            refers=_refers(staged, each),
+            **C,
+        )
+    )
 
 
 def _any_kept(staged: Stage) -> bool:

@@ -6,7 +6,7 @@ its key, and whatever foreign keys compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Table, TableName
 from retention.selectors.dependents import Graph
 from retention.selectors.due import DueRows
+from retention.selectors.softdelete_graph import DELETION
 
 _NAMES = ("id", "leaf", "place", "version", "root", "level", "by", "via", "kept", "goes", "rank")
 C = {name: sql.Identifier(f"custody {name}") for name in _NAMES}
@@ -58,10 +59,23 @@ class Stage:
     """The temporary tables of one session: for each table of the graph one, and what is in them."""
 
     def __init__(
-        self, graph: Graph, rows: DueRows, *, using: str, prefix: str = "custody_records"
+        self,
+        graph: Graph,
+        rows: DueRows,
+        *,
+        using: str,
+        prefix: str = "custody_records",
+        marked: Collection[int] = (),
     ) -> None:
-        """Makes the tables anew, in the session as it is."""
-        self.graph, self.rows, self.using = graph, rows, using
+        """Makes the tables anew, in the session as it is.
+
+        Args:
+            marked: numbers of tables with soft delete: of their rows it is kept which deletion
+                they are in.
+        """
+        self.graph, self.rows, self.using, self.marked = graph, rows, using, frozenset(marked)
+        self.only: sql.Composable = sql.SQL("true")
+        """What else a root `t` has to be."""
         self.files: dict[int, int] = {}
         self._prefix = prefix
         self._session = _session(using)
@@ -98,6 +112,8 @@ class Stage:
         """What is kept of the table's columns: its key, and all that foreign keys compare."""
         table = self.graph.tables[number]
         names = list(table.key.columns) if table.key else []
+        if number in self.marked:
+            names.append(DELETION)
         for each in self.graph.references:
             if each.parent == number:
                 names += each.key.referenced_columns
