@@ -13,6 +13,7 @@ from operations.admin.show import NOTHING, STATE_COLOURS, ago, badge, lines, num
 from operations.selectors.schedules import next_start
 from retention.models import RetentionPolicy
 from retention.selectors.measures import PolicyState, TableGrowth, policy_states, table_growth
+from retention.selectors.policies import RUNNABLE
 from retention.services.purge_nightly import PURGE_NIGHTLY
 
 SHOWN = 12
@@ -24,7 +25,7 @@ _COLOURS = ("#4f7cac", "#c98443", "#5b9e7a", "#a8617f", "#8577b8")
 
 def retention_context() -> dict[str, Any]:
     """Keys `policies`, `policies_left`, `due`, `next_night` and `growth` of the template."""
-    policies = RetentionPolicy.objects.filter(keep_hours__isnull=False, enabled=True)
+    policies = RetentionPolicy.objects.filter(RUNNABLE)
     states = sorted(policy_states(policies=policies), key=_urgency)
     upcoming = next_start(PURGE_NIGHTLY)
     measured = [state.due_rows for state in states if state.due_rows is not None]
@@ -78,8 +79,6 @@ def _last(state: PolicyState) -> SafeString | str:
 def _next(state: PolicyState, upcoming: datetime | None) -> SafeString | str:
     if state.waiting is not None:
         return badge("Stopped for approval", "warning")
-    if state.policy.soft_delete:
-        return badge("Waits: soft deletion")
     return ago(upcoming) if upcoming is not None else badge("Off", "warning")
 
 

@@ -38,11 +38,6 @@ def answers_result(answers: list[PolicyAnswer], *, dry_run: bool) -> Result:
                 f"{answer.policy.name}: run {answer.still_waits.pk} waits with other terms; "
                 f"manage.py run_cancel {answer.still_waits.pk} withdraws it."
             )
-        if answer.terms.soft_delete and answer.terms.removes:
-            text.append(
-                f"{answer.policy.name} deletes softly first, which this version cannot do yet: "
-                "no purge touches its rows."
-            )
     runs = [str(answer.run.pk) for answer in answers if answer.run is not None]
     if runs and not dry_run:
         text.append(f"Another person: manage.py run_approve {' '.join(runs)} --user NAME")
@@ -89,7 +84,7 @@ def wait_decided(answers: list[PolicyAnswer]) -> Result | None:
 
 def _row(answer: PolicyAnswer) -> list[str]:
     terms = answer.terms
-    then = "" if terms.keep_hours is None else disposition_words(terms)
+    then = disposition_words(terms) if terms.keep_hours is not None or terms.soft_delete else ""
     return [terms.name, str(terms.table), term_words(terms.keep_hours), then, _became(answer)]
 
 

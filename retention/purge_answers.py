@@ -19,7 +19,7 @@ def answers_result(answers: list[PurgeAnswer]) -> Result:
     document: dict[str, Any] = {"runs": [run_json(run) for run in runs]}
     if len(runs) == 1:
         document["run"] = document["runs"][0]
-    return answers_problem(document, [_told(run) for run in runs], answers)
+    return answers_problem(document, [run_told(run) for run in runs], answers)
 
 
 def answers_problem(
@@ -59,7 +59,8 @@ def with_refusals(
     return Result(document, text)
 
 
-def _told(run: Run) -> str:
+def run_told(run: Run) -> str:
+    """A purge in a line or two."""
     line = run_line(run)
     if run.result.get("archive"):
         line += f"; archive {run.result['archive']}"

@@ -7,6 +7,7 @@ from celery import shared_task
 from operations.dispatch import wake
 from operations.services.actors import system_user
 from retention.services import archive_expire_nightly as expiry
+from retention.services import bin_watch as bins
 from retention.services import hold_watch as watch
 from retention.services import measures
 from retention.services import purge_nightly as night
@@ -14,6 +15,7 @@ from retention.services import softdelete_watch as soft
 
 __all__ = [
     "archive_expire_nightly",
+    "bin_watch",
     "hold_watch",
     "measure_take",
     "purge_nightly",
@@ -38,6 +40,12 @@ def measure_take() -> None:
 def hold_watch() -> None:
     """Every night: holds that are due for review, or that do not fit their table any more."""
     watch.hold_watch()
+
+
+@shared_task(name=bins.BIN_WATCH)
+def bin_watch() -> None:
+    """Every minute: what the application wants destroyed gets its run, which has to be approved."""
+    bins.bin_watch(requester=system_user("scheduler"))
 
 
 @shared_task(name=expiry.ARCHIVE_EXPIRE_NIGHTLY)

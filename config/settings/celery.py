@@ -85,6 +85,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 30.0},
     },
+    "bin-watch": {
+        "task": "retention.bin_watch",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "audit-watch": {
         "task": "auditing.audit_watch",
         "schedule": 300.0,

@@ -78,6 +78,18 @@ def age_column() -> forms.ChoiceField:
     )
 
 
+def soft_delete() -> forms.BooleanField:
+    return forms.BooleanField(
+        required=False,
+        label="Into the bin first",
+        widget=UnfoldBooleanWidget,
+        help_text=(
+            "Due rows can be restored until the grace of their table is over; whatever is in its "
+            "bin is destroyed then."
+        ),
+    )
+
+
 def archive_first() -> forms.BooleanField:
     return forms.BooleanField(
         required=False,

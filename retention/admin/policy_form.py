@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -24,6 +23,7 @@ FIELDS = {
     "counted from": "age_column",
     "kept while": "keep",
     "then": "archive_days",
+    "soft deletion first": "soft_delete",
     "go along": "dependents",
 }
 """Where a problem with a term is told."""
@@ -37,6 +37,7 @@ class PolicyForm(forms.Form):
     amount = fields.amount()
     unit = fields.unit()
     age_column = fields.age_column()
+    soft_delete = fields.soft_delete()
     archive_first = fields.archive_first()
     archive_days = fields.archive_days()
     dependents = fields.dependents()
@@ -84,8 +85,8 @@ class PolicyForm(forms.Form):
         """What was given so far; what is not right is left out."""
         given = self.cleaned_data
         hours = None if given["unit"] == "ever" else given["amount"] * fields.HOURS[given["unit"]]
-        archived = given["archive_first"] and hours is not None
-        terms = PolicyTerms(
+        archived = given["archive_first"] and (hours is not None or given["soft_delete"])
+        return PolicyTerms(
             name=given.get("name", ""),
             table=self.table.name,
             age_column=given["age_column"] if hours is not None else "",
@@ -93,14 +94,12 @@ class PolicyForm(forms.Form):
             keep_condition=given["keep"],
             archive_first=archived,
             archive_days=given["archive_days"] if archived else None,
+            soft_delete=given["soft_delete"],
             dependents=tuple(map(table_of, given.get("dependents", []))),
             owner=given.get("owner", "").strip(),
             legal_basis=given.get("legal_basis", "").strip(),
             enabled=given["enabled"],
         )
-        if self.policy is None:
-            return terms
-        return replace(terms, soft_delete=self.policy.soft_delete)
 
 
 def initial(terms: PolicyTerms, table: Table) -> dict[str, Any]:
@@ -115,6 +114,7 @@ def initial(terms: PolicyTerms, table: Table) -> dict[str, Any]:
         "amount": hours // 24 if hours is not None and in_days else hours,
         "unit": "ever" if hours is None else "days" if in_days else "hours",
         "age_column": terms.age_column,
+        "soft_delete": terms.soft_delete,
         "archive_first": terms.archive_first,
         "archive_days": terms.archive_days,
         "dependents": [text_of(name) for name in terms.dependents],

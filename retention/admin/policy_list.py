@@ -16,15 +16,15 @@ from operations.admin.show import NOTHING, STATE_COLOURS, ago, badge, lines, num
 from operations.models import Run
 from operations.runs.states import OPEN, RunState
 from retention.models import PolicyMeasure, RetentionPolicy
-from retention.selectors.policies import POLICY_CHANGE
+from retention.selectors.policies import POLICY_CHANGE, RUNNABLE
 
 STATES: dict[str, tuple[str, Q]] = {
-    "force": ("In force", Q(enabled=True, keep_hours__isnull=False, soft_delete=False)),
+    "force": ("In force", RUNNABLE),
     "waits": ("Waits for approval", Q(change_waits=True)),
     "trouble": ("Does not fit its table", Q(problem__gt="")),
-    "ever": ("Keeps for ever", Q(enabled=True, keep_hours__isnull=True)),
+    "ever": ("Keeps for ever", Q(enabled=True, keep_hours__isnull=True, soft_delete=False)),
     "off": ("Off", Q(enabled=False)),
-    "soft": ("Waits: soft deletion", Q(enabled=True, soft_delete=True, keep_hours__isnull=False)),
+    "soft": ("Into the bin first", Q(enabled=True, soft_delete=True)),
 }
 
 
@@ -60,7 +60,7 @@ class StateFilter(admin.SimpleListFilter):
 
 def works(policy: RetentionPolicy) -> bool:
     """Purges work by it."""
-    return policy.enabled and not policy.keeps_for_ever and not policy.soft_delete
+    return policy.enabled and policy.destroys
 
 
 def state_badge(policy: Any) -> SafeString:
@@ -73,10 +73,8 @@ def state_badge(policy: Any) -> SafeString:
         return badge("Off")
     if policy.problem:
         return badge("Does not fit its table", "danger")
-    if policy.keeps_for_ever:
+    if policy.keeps_for_ever and not policy.soft_delete:
         return badge("Keeps for ever", "success")
-    if policy.soft_delete:
-        return badge("Waits: soft deletion", "warning")
     return badge("In force", "success")
 
 

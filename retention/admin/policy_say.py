@@ -15,7 +15,7 @@ from retention.admin.policy_form import PolicyForm, table_of
 from retention.admin.policy_words import sentence
 from retention.models import RetentionPolicy
 
-_TELLING = {"amount", "unit", "age_column", "keep", "archive_first", "archive_days"}
+_TELLING = {"amount", "unit", "age_column", "keep", "archive_first", "archive_days", "soft_delete"}
 
 
 class PolicySayView(ProposingView, View):

@@ -9,6 +9,7 @@ from retention.presenting import keep_text
 
 
 def disposition(policy: RetentionPolicy) -> str:
+    """What becomes of rows in the end."""
     if not policy.archive_first:
         return "destroyed"
     if policy.archive_days is None:
@@ -18,7 +19,10 @@ def disposition(policy: RetentionPolicy) -> str:
 
 def then(policy: RetentionPolicy) -> str:
     """What becomes of rows at the end of their term; empty when they have none."""
-    return "" if policy.keeps_for_ever else disposition(policy)
+    if not policy.destroys:
+        return ""
+    first = "into the bin, then " if policy.soft_delete else ""
+    return f"{first}{disposition(policy)}"
 
 
 def along(policy: RetentionPolicy) -> str:
@@ -28,13 +32,20 @@ def along(policy: RetentionPolicy) -> str:
 
 def sentence(policy: RetentionPolicy) -> str:
     """The whole policy as one would tell it."""
+    after_grace = f"What is in the bin is {disposition(policy)} when its grace is over."
     if policy.keeps_for_ever:
-        return f"Rows of {policy.table} are kept for ever."
+        unless = f", unless they are deleted. {after_grace}" if policy.soft_delete else "."
+        return f"Rows of {policy.table} are kept for ever{unless}"
     keep = keep_text(policy)
     with_them = ""
     if policy.dependents:
         with_them = f", together with the rows of {along(policy)} that refer to them"
     unless = f", unless {keep}" if keep else ""
+    if policy.soft_delete:
+        return (
+            f"Rows of {policy.table} are kept for {policy.term} after {policy.age_column}{unless}. "
+            f"Then they go into the bin, with all that hangs on them. {after_grace}"
+        )
     return (
         f"Rows of {policy.table} are kept for {policy.term} after {policy.age_column}{unless}. "
         f"Then they are {disposition(policy)}{with_them}."

@@ -92,6 +92,11 @@ class RetentionPolicy(models.Model):
         return self.keep_hours is None
 
     @property
+    def destroys(self) -> bool:
+        """Rows reach an end by it: that of their term, or of their grace in the bin."""
+        return self.keep_hours is not None or self.soft_delete
+
+    @property
     def term(self) -> str:
         """In words: `90 days`, `36 hours`, `for ever`."""
         return term_words(self.keep_hours)

@@ -18,7 +18,8 @@ from retention.selectors.deletions_due import ROWS, DueDeletions
 from retention.selectors.dependents import Graph, Reference
 from retention.selectors.due import DueRows, not_kept
 from retention.selectors.references import refers
-from retention.selectors.softdelete_graph import DELETION, marked_numbers
+from retention.selectors.softdelete_graph import marked_numbers
+from retention.selectors.softdelete_marks import DELETION
 
 SECONDS = 5
 """For the look at what keeps rows; beyond it nothing is said of it."""

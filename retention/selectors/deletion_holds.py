@@ -19,7 +19,8 @@ from operations.record_ids import given_keys, key_values
 from operations.record_ids import same_key as same
 from retention.selectors.dependents import Reference
 from retention.selectors.references import refers
-from retention.selectors.softdelete_graph import Enabled, Entering, entering_graph, is_active
+from retention.selectors.softdelete_graph import Enabled, Entering, entering_graph
+from retention.selectors.softdelete_marks import is_active
 
 Places = dict[tuple[int, str], None]
 """Rows, by the oid of their table or partition and their ctid."""
@@ -139,7 +140,7 @@ def _going(entering: Entering, record_id: str, using: str) -> list[Places]:
 def _at(table: Table, places: Places) -> sql.Composable:
     """The rows at these places."""
     return sql.SQL(
-        "SELECT t.* FROM {table} t JOIN pg_catalog.unnest({leaves}::pg_catalog.oid[],"
+        "SELECT t.* FROM {table} t JOIN unnest({leaves}::pg_catalog.oid[],"
         " {places}::pg_catalog.tid[]) AS k (leaf, place)"
         " ON t.tableoid = k.leaf AND t.ctid = k.place"
     ).format(

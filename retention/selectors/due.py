@@ -20,9 +20,9 @@ from operations.conditions.render import render
 from operations.conditions.structure import Condition, from_json
 from retention.exceptions import PolicyRefused
 from retention.selectors.references import refers
+from retention.selectors.softdelete_marks import is_active
 
 AGE_TYPES = ("date", "timestamp", "timestamptz")
-EVERY_ROW = sql.SQL("true")
 RANGE_TYPES = ("daterange", "tsrange", "tstzrange")
 
 
@@ -34,6 +34,8 @@ class DueRows:
     age_column: str
     cutoff: datetime
     keep: Condition | None
+    active: bool = False
+    """Rows that are in the bin are none of these."""
 
     @classmethod
     def from_parameters(cls, table: Table, parameters: dict[str, Any]) -> DueRows:
@@ -43,6 +45,7 @@ class DueRows:
             parameters["age_column"],
             datetime.fromisoformat(parameters["cutoff"]),
             from_json(keep) if keep else None,
+            active=parameters.get("bin") is not None,
         )
 
 
@@ -71,7 +74,8 @@ def expired(due: DueRows) -> sql.Composable:
     if kind in RANGE_TYPES:
         value = sql.SQL("pg_catalog.upper({})").format(value)
         kind = {"daterange": "date", "tsrange": "timestamp", "tstzrange": "timestamptz"}[kind]
-    return sql.SQL("{} < {}").format(value, moment(due, kind))
+    before = sql.SQL("{} < {}").format(value, moment(due, kind))
+    return sql.SQL("{} AND {}").format(before, is_active("t")) if due.active else before
 
 
 def moment(due: DueRows, kind: str) -> sql.Composable:

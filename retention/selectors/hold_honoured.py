@@ -15,19 +15,16 @@ from operations.models import Run
 from retention.exceptions import PolicyRefused
 from retention.models import LegalHold
 from retention.selectors.deletions_due import DueDeletions
-from retention.selectors.due import EVERY_ROW, DueRows, expired, not_kept
+from retention.selectors.due import DueRows, expired, not_kept
 from retention.selectors.hold_counts import Patience, held_by_any, row_within_time
 from retention.selectors.hold_scopes import ScopeHere, scopes_of
-from retention.selectors.softdelete_graph import DELETION
+from retention.selectors.softdelete_marks import DELETION
 
 
-def held_by(rows: DueRows, *, only: sql.Composable = EVERY_ROW, using: str) -> list[dict[str, Any]]:
+def held_by(rows: DueRows, *, using: str) -> list[dict[str, Any]]:
     """`{hold, rows}` for each hold on the table: rows that but for holds would have gone.
 
     A row that two holds keep counts for both. `rows` is None where counting takes too long.
-
-    Args:
-        only: which rows `t` are looked at.
     """
     holds = _by_hold(scopes_of(rows.table, using=using))
     patience = Patience()
@@ -35,12 +32,13 @@ def held_by(rows: DueRows, *, only: sql.Composable = EVERY_ROW, using: str) -> l
     named = [hold for hold, here in holds.items() if all(each.named for each in here)]
     for hold in named:
         # By itself: a join, where a column of it would be looked up row by row.
-        where = sql.SQL("{} AND {}").format(held_by_any(holds[hold]), only)
-        counts[hold] = _counted([sql.SQL("true")], where, rows, patience, using)[0]
+        counts[hold] = _counted([sql.SQL("true")], held_by_any(holds[hold]), rows, patience, using)[
+            0
+        ]
     others = [hold for hold in holds if hold not in named]
     if others:
         columns = [held_by_any(holds[hold]) for hold in others]
-        found = _counted(columns, only, rows, patience, using)
+        found = _counted(columns, sql.SQL("true"), rows, patience, using)
         counts.update(zip(others, found, strict=True))
     return [{"hold": hold.case_id, "rows": count} for hold, count in counts.items()]
 

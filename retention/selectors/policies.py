@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from operations.catalogue.names import parse_table_name
@@ -14,16 +15,25 @@ from operations.models import Run
 from operations.runs.states import OPEN
 from operations.selectors.runs import run_open_for
 from retention.exceptions import NoSuchPolicy
-from retention.models import RetentionPolicy
+from retention.models import RetentionPolicy, SoftDeleteTable
 
+RUNNABLE = Q(enabled=True) & (Q(keep_hours__isnull=False) | Q(soft_delete=True))
+"""The policies that purges carry out."""
 POLICY_CHANGE = "policy_change"
 """The kind of run that holds a change until another person approves it."""
 
 
 def policies_runnable() -> list[RetentionPolicy]:
-    """The policies that can have due rows: enabled, with a term, and not soft-deleting first."""
+    """The policies that can have something to do: enabled, with a term or a bin to empty."""
+    bins = SoftDeleteTable.objects.filter(
+        database=OuterRef("database"),
+        schema_name=OuterRef("schema_name"),
+        table_name=OuterRef("table_name"),
+        disabled_at=None,
+    )
     return list(
-        RetentionPolicy.objects.filter(enabled=True, keep_hours__isnull=False, soft_delete=False)
+        # Without a bin a policy that keeps for ever has nothing to destroy.
+        RetentionPolicy.objects.filter(RUNNABLE).filter(Q(keep_hours__isnull=False) | Exists(bins))
     )
 
 

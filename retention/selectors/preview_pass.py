@@ -76,7 +76,9 @@ def kept(rows: DueRows) -> sql.Composable:
 
 def in_future(look: Look) -> sql.Composable:
     # NOT, which the planner turns round: an index on the age serves it.
-    return sql.SQL("NOT ({})").format(expired(replace(look.rows, cutoff=look.now + SKEW)))
+    return sql.SQL("NOT ({})").format(
+        expired(replace(look.rows, cutoff=look.now + SKEW, active=False))
+    )
 
 
 def candidate(look: Look) -> sql.Composable:

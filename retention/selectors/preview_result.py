@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from retention.selectors.bin_standing import BinStanding
 from retention.selectors.preview_amounts import Amount
 from retention.selectors.preview_dependents import Dependent
 from retention.selectors.preview_rows import SampleRows
@@ -84,6 +85,8 @@ class PolicyPreview:
     notes: tuple[str, ...]
     took: float
     """Seconds."""
+    bin: BinStanding | None = None
+    """Of a policy with soft deletion: what of the bin would be destroyed, and what waits."""
 
     @property
     def due(self) -> Amount | None:
@@ -121,6 +124,7 @@ class PolicyPreview:
             **self.space.to_json(),
             "duration": self.duration.to_json() if self.duration else None,
             "walk": self.walk,
+            "bin": self.bin.to_json() if self.bin else None,
             "remains": list(self.remains),
             "cautions": [{"kind": each.kind, "text": each.text} for each in self.cautions],
             "refusals": list(self.refusals),

@@ -10,24 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from psycopg import sql
-
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import ForeignKey, Table, TableName
 from retention.models import SoftDeleteTable
 from retention.selectors.components import components_of
 from retention.selectors.dependents import Graph, Meaning, Reference, unfit
 
-DELETION = "deletion_id"
-"""The column that marks a row as one of a deletion."""
-MARKS = ("deleted_at", "deleted_by", DELETION)
-"""The columns that soft delete adds: all NULL in an active row."""
 _SEVERING = ("set null", "set default")
-
-
-def is_active(alias: str) -> sql.Composable:
-    """The row of this alias, of a table with soft delete, is not in the bin."""
-    return sql.SQL("{} IS NULL").format(sql.Identifier(alias, MARKS[0]))
 
 
 class Enabled:

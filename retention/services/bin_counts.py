@@ -18,12 +18,12 @@ from operations.catalogue.types import TableName
 from operations.models import Run
 from operations.services.run_lease import lease_check
 from retention.models import Deletion
-from retention.selectors.softdelete_graph import DELETION
+from retention.selectors.softdelete_marks import DELETION
 from retention.services.record_stage import Stage
 
 _COUNT = """
 UPDATE custody.retention_deletiontable AS d SET purged = d.purged + w.rows
-FROM pg_catalog.unnest(%s::bigint[], %s::bigint[]) AS w (deletion, rows)
+FROM unnest(%s::bigint[], %s::bigint[]) AS w (deletion, rows)
 WHERE d.deletion_id = w.deletion AND d.table_oid = %s
 """
 

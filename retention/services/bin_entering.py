@@ -23,7 +23,7 @@ from retention.models import Deletion, RetentionPolicy
 from retention.selectors.deletion_holds import protected_rows
 from retention.selectors.dependents import Graph
 from retention.selectors.references import refers
-from retention.selectors.softdelete_graph import Enabled, Entering, entering_graph, is_active
+from retention.selectors.softdelete_graph import Enabled, Entering, entering_graph
 from retention.services.purge_records import RecordsPhase
 from retention.services.purge_task import PhaseStep, PurgeTask
 from retention.services.purge_windows import TOO_LONG
@@ -49,7 +49,6 @@ class EnteringFinder(RecordFinder):
 
     def _begin(self) -> None:
         self._stage = Stage(self.graph, self.task.due, using=self.task.using)
-        self._stage.only = is_active("t")
         self.batch = self._place = None
 
     def settle(self, staged: Stage) -> None:

@@ -15,7 +15,7 @@ from operations import vetoes
 from operations.batches.sizing import BatchSize
 from operations.runs.kinds import Beat
 from retention.selectors.deletions_due import ROWS, DueDeletions
-from retention.selectors.softdelete_graph import DELETION
+from retention.selectors.softdelete_marks import DELETION
 from retention.services.bin_counts import deletions_begin, deletions_end
 from retention.services.purge_task import PurgeTask
 from retention.services.record_fill import keep_referred, keeps

@@ -18,7 +18,7 @@ from retention.selectors.deletions_due import DueDeletions, bin_graph
 from retention.selectors.dependents import Graph
 from retention.selectors.due import AGE_TYPES, DueRows, age_column
 from retention.selectors.hold_honoured import held_by, held_in_bin
-from retention.selectors.softdelete_graph import Enabled, entering_graph, is_active
+from retention.selectors.softdelete_graph import Enabled, entering_graph
 from retention.services.layout import fingerprint_of
 from retention.services.purge_counts import due_counts
 from retention.services.purge_terms import disposition, refuse_unsafe, surge
@@ -37,7 +37,7 @@ def bin_plan(*, policy: RetentionPolicy, table: Table, now: datetime, using: str
     refuse_unsafe(policy, graph)
     cutoff = policy.cutoff(now)
     keep = from_json(policy.keep_condition) if policy.keep_condition else None
-    rows = DueRows(table, policy.age_column, cutoff or now, keep)
+    rows = DueRows(table, policy.age_column, cutoff or now, keep, active=True)
     entering = _entering(rows, using) if cutoff is not None else _Entering()
     standing = bin_standing(graph, which, rows, using=using)
     held = held_in_bin(graph.tables, which, using=using)
@@ -188,11 +188,11 @@ class _Entering:
 
 
 def _entering(rows: DueRows, using: str) -> _Entering:
-    table, only = rows.table, is_active("t")
+    table = rows.table
     graph = entering_graph(table, Enabled(using=using)).graph
     # Only active rows keep what they refer to, and `record_counts` looks at those.
-    counts, pages = due_counts(rows, [], only=only, using=using)
-    along = record_counts(graph, rows, due=counts["due"], only=only, using=using)
+    counts, pages = due_counts(rows, [], using=using)
+    along = record_counts(graph, rows, due=counts["due"], using=using)
     counts["due"] -= 0 if along.estimated else along.kept
     column = age_column(rows)
     walk = walk_choose(
@@ -207,5 +207,5 @@ def _entering(rows: DueRows, using: str) -> _Entering:
         estimated=counts["estimated"] or along.estimated,
         walk=walk.to_json(),
         pages=pages if walk.by == "ctid" and table.kind == "table" else None,
-        held=tuple(held_by(rows, only=only, using=using)),
+        held=tuple(held_by(rows, using=using)),
     )

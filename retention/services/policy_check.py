@@ -14,6 +14,7 @@ from operations.exceptions import CustodyError
 from retention.models import RetentionPolicy
 from retention.selectors.dependents import dependents_graph
 from retention.selectors.policies import policy_waiting
+from retention.selectors.softdelete_graph import Enabled, entering_graph
 from retention.services.policy_terms import PolicyTerms
 from retention.services.policy_terms_check import terms_problems
 
@@ -112,12 +113,26 @@ def policy_findings(
         return
     for problem in problems:
         yield Finding("drifted", table, name, problem.what, problem.remedy)
-    if not problems and not policy.keeps_for_ever:
+    if not problems and policy.destroys:
         yield from _refused(policy, read(policy.table), using)
 
 
 def _refused(policy: RetentionPolicy, table: Table, using: str) -> Iterator[Finding]:
-    graph = dependents_graph(table=table, dependents=policy.dependents, using=using)
+    enabled = Enabled(using=using)
+    if policy.soft_delete and enabled.of(table) is None:
+        yield Finding(
+            "refused",
+            str(table.name),
+            policy.name,
+            f"Rows are to be deleted softly first, and {table.name} does not have soft delete.",
+            f"Enable it: manage.py softdelete_enable {quote(str(table.name))}",
+        )
+        return
+    graph = (
+        entering_graph(table, enabled).graph
+        if policy.soft_delete
+        else dependents_graph(table=table, dependents=policy.dependents, using=using)
+    )
     remedy = f"Mend it, then look: manage.py purge_run {quote(policy.name)} --dry-run"
     for refusal in graph.refusals:
         yield Finding("refused", str(table.name), policy.name, refusal, remedy)

@@ -40,11 +40,12 @@ def terms_words(terms: PolicyTerms) -> dict[str, str]:
 
 def disposition_words(terms: PolicyTerms) -> str:
     """What becomes of rows at the end of their term."""
+    first = "into the bin, then " if terms.soft_delete else ""
     if not terms.archive_first:
-        return "destroyed"
+        return f"{first}destroyed"
     if terms.archive_days is None:
-        return "archived for ever"
-    return f"archived for {terms.archive_days:,} days"
+        return f"{first}archived for ever"
+    return f"{first}archived for {terms.archive_days:,} days"
 
 
 def policy_difference(old: PolicyTerms | None, new: PolicyTerms) -> tuple[Difference, ...]:

@@ -10,6 +10,10 @@ from operations.conditions.structure import Condition, Or
 from retention.models.policy import term_words
 from retention.services.policy_terms import PolicyTerms
 
+_EMPTIES = (
+    "It begins to destroy what is in the bin of {} when its grace is over: until now it was kept."
+)
+
 
 def policy_risks(old: PolicyTerms | None, new: PolicyTerms) -> tuple[str, ...]:
     """The reasons, as sentences; none when the change may be in force at once.
@@ -20,18 +24,20 @@ def policy_risks(old: PolicyTerms | None, new: PolicyTerms) -> tuple[str, ...]:
     if not new.removes:
         return ()
     if old is None or not old.removes:
+        if new.keep_hours is None:
+            return (_EMPTIES.format(new.table),)
         return (f"It begins to remove rows of {new.table}: until now none were.",)
     found: list[str] = []
-    assert old.keep_hours is not None
-    assert new.keep_hours is not None
     if new.table != old.table:
         found.append(f"It removes rows of {new.table} in place of {old.table}.")
-    if new.keep_hours < old.keep_hours:
+    elif new.soft_delete and not old.soft_delete:
+        found.append(_EMPTIES.format(new.table))
+    if _shorter(new.keep_hours, old.keep_hours):
         found.append(
             f"Rows are kept for {term_words(new.keep_hours)} in place of "
             f"{term_words(old.keep_hours)}."
         )
-    if new.age_column != old.age_column:
+    if new.age_column != old.age_column and None not in (new.keep_hours, old.keep_hours):
         found.append(f"The age is counted from {new.age_column} in place of {old.age_column}.")
     if not keeps_as_much(old.keep_condition, new.keep_condition):
         found.append(
@@ -59,7 +65,7 @@ def _fates(old: PolicyTerms, new: PolicyTerms) -> list[str]:
 
 
 def _shorter(new: int | None, old: int | None) -> bool:
-    """Days; None is for ever."""
+    """Days, or hours; None is for ever."""
     return new is not None and (old is None or new < old)
 
 

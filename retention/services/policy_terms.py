@@ -34,8 +34,8 @@ class PolicyTerms:
 
     @property
     def removes(self) -> bool:
-        """Whether rows can ever be due by these terms."""
-        return self.enabled and self.keep_hours is not None
+        """Whether rows are ever destroyed by these terms: past their term, or in the bin."""
+        return self.enabled and (self.keep_hours is not None or self.soft_delete)
 
     @property
     def keep_text(self) -> str:

@@ -14,6 +14,7 @@ from operations.exceptions import CustodyError
 from retention.exceptions import PolicyRefused
 from retention.selectors.audited import HISTORY, history_tracked
 from retention.selectors.due import AGE_TYPES, RANGE_TYPES
+from retention.selectors.softdelete_graph import Enabled, closure
 from retention.services.policy_terms import PolicyTerms
 
 MOST_DAYS = 365_000
@@ -70,7 +71,10 @@ def terms_problems(
     yield from _history(terms, table, using)
     yield from _age(terms, table)
     yield from _condition(terms, table, using)
-    yield from _dependents(terms, table, read)
+    if terms.soft_delete:
+        yield from _softly(terms, table, using)
+    else:
+        yield from _dependents(terms, table, read)
 
 
 def _texts(terms: PolicyTerms) -> Iterator[TermsProblem]:
@@ -158,6 +162,26 @@ def _history(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsProb
             "Leave out the condition, the dependents and soft deletion; a legal hold keeps it.",
             "kept while",
         )
+
+
+def _softly(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsProblem]:
+    """What goes along is decided where the table is enabled, and not by the policy."""
+    if terms.table.schema == HISTORY:
+        return
+    enabled = Enabled(using=using)
+    if enabled.of(table) is None:
+        # Files may come before the tables are enabled: `policy_check` tells of it.
+        return
+    along = {each.name for each in closure([table], enabled)}
+    for name in terms.dependents:
+        if name not in along:
+            yield TermsProblem(
+                f"Rows of {name} are to go along, and they do not go into the bin with those of "
+                f"{table.name}.",
+                "Take it off the dependents, or let it go along there: manage.py softdelete_enable "
+                f"{table.name}",
+                "go along",
+            )
 
 
 def _condition(terms: PolicyTerms, table: Table, using: str) -> Iterator[TermsProblem]:

@@ -14,7 +14,6 @@ from operations.conditions.render import render
 from operations.session import set_local
 from retention.selectors.due import (
     AGE_TYPES,
-    EVERY_ROW,
     DueRows,
     age_column,
     due,
@@ -27,11 +26,7 @@ COUNT_SECONDS = 10
 
 
 def due_counts(
-    rows: DueRows,
-    keeping: Sequence[ForeignKey],
-    *,
-    only: sql.Composable = EVERY_ROW,
-    using: str,
+    rows: DueRows, keeping: Sequence[ForeignKey], *, using: str
 ) -> tuple[dict[str, Any], list[int] | None]:
     """Rows past their term, by what happens to them; a row is counted once, in this order.
 
@@ -39,7 +34,6 @@ def due_counts(
 
     Args:
         keeping: the foreign keys whose rows keep what they refer to.
-        only: which rows `t` are looked at.
     """
     unprotected = vetoes.unprotected(vetoes.protections(rows.table, using=using), table=rows.table)
     query = sql.SQL(
@@ -52,7 +46,7 @@ def due_counts(
         " FROM (SELECT {kept} AS kept, {free} AS free, {referred} AS referred, {age} AS age,"
         " t.ctid AS place"
         # The fence keeps each of them from being asked again wherever it is counted by.
-        " FROM {table} t WHERE {expired} AND {only} OFFSET 0) AS t"
+        " FROM {table} t WHERE {expired} OFFSET 0) AS t"
     ).format(
         due=sql.SQL("kept IS FALSE AND free AND NOT referred"),
         kept=_kept(rows),
@@ -61,7 +55,6 @@ def due_counts(
         age=_age(rows),
         table=rows.table.name.sql,
         expired=expired(rows),
-        only=only,
     )
     try:
         with transaction.atomic(using=using), connections[using].cursor() as cursor:
@@ -71,8 +64,7 @@ def due_counts(
     except OperationalError as error:
         if not isinstance(error.__cause__, errors.QueryCanceled):
             raise
-        free = sql.SQL("{} AND {}").format(unprotected, only)
-        return _estimate(rows, free, keeping, using), None
+        return _estimate(rows, unprotected, keeping, using), None
     names = ("due", "kept_by_condition", "undecided", "protected", "referenced")
     counts = dict(zip(names, found[:5], strict=True))
     facts = {**counts, "oldest": found[5], "newest": found[6], "estimated": False}

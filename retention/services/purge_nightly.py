@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from operations.services.scheduled_jobs import scheduled_job_begin
 from retention.models import RetentionPolicy
 from retention.selectors.policies import policies_runnable
+from retention.services.bin_counts import deletions_emptied
 from retention.services.history_policy import history_policies_propose
 from retention.services.nightly import Wish, nightly_ask
 from retention.services.purge_start import purge_request
@@ -23,6 +24,7 @@ def purge_nightly(*, requester: User) -> list[int]:
     Before that it proposes policies for the histories that have none.
     """
     scheduled_job_begin(name=PURGE_NIGHTLY)
+    deletions_emptied(using="default")
     history_policies_propose(requester=requester)
     wishes = [_wish(policy, requester) for policy in policies_runnable()]
     return nightly_ask(kind="purge", alerts="purge-refused:", wishes=wishes)

@@ -22,6 +22,8 @@ from operations.copies import remaining_copies
 from operations.exceptions import Refused
 from retention.exceptions import PreviewUnavailable
 from retention.models import RetentionPolicy
+from retention.selectors.bin_standing import BinStanding, bin_standing
+from retention.selectors.deletions_due import DueDeletions, bin_graph
 from retention.selectors.dependents import Graph, dependents_graph
 from retention.selectors.due import AGE_TYPES, DueRows, age_column
 from retention.selectors.preview_budget import Budget, TooSlow
@@ -34,6 +36,8 @@ from retention.selectors.preview_pass import Look
 from retention.selectors.preview_result import Caution, Duration, PolicyPreview, Space
 from retention.selectors.preview_rows import SampleRows, sample_rows
 from retention.selectors.preview_tally import Counts
+from retention.selectors.softdelete_graph import Enabled, entering_graph
+from retention.services.bin_plan import bin_lines
 from retention.services.partition_plan import partition_notes
 from retention.services.purge_terms import disposition, refuse_unsafe
 from retention.services.record_counts import record_counts
@@ -60,14 +64,24 @@ def policy_preview(
     table = _table(policy.table, budget, using)
     cutoff = policy.cutoff(now)
     keep = from_json(policy.keep_condition) if policy.keep_condition else None
-    graph = dependents_graph(table=table, dependents=policy.dependents, using=using)
+    enabled = Enabled(using=using)
+    softly = policy.soft_delete and enabled.of(table) is not None
+    graph = (
+        entering_graph(table, enabled).graph
+        if softly
+        else dependents_graph(table=table, dependents=policy.dependents, using=using)
+    )
     refusals = _refusals(policy, graph)
     notes = []
+    standing = None
+    if softly:
+        standing = _bin(DueRows(table, policy.age_column, now, keep), now, using)
+        notes += bin_lines({"bin": standing.to_json()})
     if not policy.enabled:
         notes.append("The policy is not enabled: no purge takes its rows until it is.")
     seen = _Seen()
     if cutoff is not None and table.kind != "foreign":
-        rows = DueRows(table, policy.age_column, cutoff, keep)
+        rows = DueRows(table, policy.age_column, cutoff, keep, active=softly)
         seen = _look(policy, rows, graph, now, budget)
     return PolicyPreview(
         policy=policy.name,
@@ -76,7 +90,7 @@ def policy_preview(
         term=policy.term,
         age_column=policy.age_column,
         keep_while=describe(keep) if keep else "",
-        disposition=disposition(policy),
+        disposition=f"into the bin, then {disposition(policy)}" if softly else disposition(policy),
         at=now,
         cutoff=cutoff,
         table_bytes=table.estimated_bytes,
@@ -90,8 +104,14 @@ def policy_preview(
         cautions=seen.cautions,
         refusals=(*refusals, *seen.refusals),
         notes=(*notes, *seen.notes),
+        bin=standing,
         took=budget.taken,
     )
+
+
+def _bin(rows: DueRows, now: datetime, using: str) -> BinStanding:
+    which = DueDeletions(using, rows.table.oid, now)
+    return bin_standing(bin_graph(rows.table, which, using=using), which, rows, using=using)
 
 
 @dataclass(frozen=True)
@@ -135,7 +155,8 @@ def _look(
 ) -> _Seen:
     using = policy.database
     column = age_column(rows)
-    keeping = tuple(each.key for each in graph.into(0) if not each.goes_along)
+    # Where only active rows refer, `record_counts` looks for them.
+    keeping = tuple(e.key for e in graph.into(0) if not e.goes_along and not e.active)
     look = Look(rows, cases_of(rows.table, using=using), now, keeping)
     ways = tuple(ways_to(graph, using=using))
     counts = count(look, budget, using=using, quick_references=quick_references(ways))

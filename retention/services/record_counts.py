@@ -12,7 +12,7 @@ from django.db import OperationalError, connections, transaction
 from psycopg import errors, sql
 
 from retention.selectors.dependents import Graph
-from retention.selectors.due import EVERY_ROW, DueRows
+from retention.selectors.due import DueRows
 from retention.services.record_fill import add_roots, close
 from retention.services.record_settle import settle
 from retention.services.record_stage import Stage
@@ -38,19 +38,12 @@ class RecordCounts:
 
 
 def record_counts(
-    graph: Graph,
-    rows: DueRows,
-    *,
-    due: int,
-    using: str,
-    seconds: float = SECONDS,
-    only: sql.Composable = EVERY_ROW,
+    graph: Graph, rows: DueRows, *, due: int, using: str, seconds: float = SECONDS
 ) -> RecordCounts:
     """Looks at some of the `due` records, at all of them when they are few. Changes nothing.
 
     Args:
         seconds: for all of it, and a quarter of it more for a last and smaller try.
-        only: which roots `t` are looked at.
     """
     if due == 0 or not graph.named:
         return RecordCounts((due,) * len(graph.tables), 0, estimated=False)
@@ -59,7 +52,7 @@ def record_counts(
     while most and (left := ends - time.monotonic()) > 0:
         try:
             with _time_limit(left, using):
-                sample = _sample(graph, rows, most, only, using)
+                sample = _sample(graph, rows, most, using)
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.QueryCanceled):
                 raise
@@ -81,12 +74,9 @@ class _Sample:
     """False: it stopped in the middle."""
 
 
-def _sample(
-    graph: Graph, rows: DueRows, most: int, only: sql.Composable, using: str
-) -> _Sample | None:
+def _sample(graph: Graph, rows: DueRows, most: int, using: str) -> _Sample | None:
     """None: these are too many already."""
     stage = Stage(graph, rows, using=using)
-    stage.only = only
     try:
         stage.empty()
         for leaf in sorted(graph.root.leaves or (graph.root.name,)):

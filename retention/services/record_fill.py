@@ -16,7 +16,7 @@ from operations.catalogue.types import TableName
 from retention.selectors.dependents import Reference
 from retention.selectors.due import due, not_kept
 from retention.selectors.references import refers
-from retention.selectors.softdelete_graph import is_active
+from retention.selectors.softdelete_marks import is_active
 from retention.services.record_stage import C, Stage
 
 AT_A_TIME = 100_000
@@ -38,7 +38,7 @@ def add_roots(
     free = vetoes.unprotected(found, table=graph.root)
     # Where only active rows refer, `close` looks for them.
     keeping = [each.key for each in graph.into(0) if not each.inside and not each.active]
-    conditions = [where, staged.only, due(staged.rows, free, walking=True, keeping=keeping)]
+    conditions = [where, due(staged.rows, free, walking=True, keeping=keeping)]
     if after is not None:
         conditions.append(sql.SQL("t.ctid > {}::pg_catalog.tid").format(sql.Literal(after)))
     staged.run(

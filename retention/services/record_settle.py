@@ -9,7 +9,7 @@ from psycopg import sql
 
 from retention.selectors.dependents import Reference
 from retention.selectors.references import refers
-from retention.selectors.softdelete_graph import DELETION
+from retention.selectors.softdelete_marks import DELETION
 from retention.services.record_stage import C, Stage
 
 

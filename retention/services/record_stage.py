@@ -17,7 +17,7 @@ from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Table, TableName
 from retention.selectors.dependents import Graph
 from retention.selectors.due import DueRows
-from retention.selectors.softdelete_graph import DELETION
+from retention.selectors.softdelete_marks import DELETION
 
 _NAMES = ("id", "leaf", "place", "version", "root", "level", "by", "via", "kept", "goes", "rank")
 C = {name: sql.Identifier(f"custody {name}") for name in _NAMES}
@@ -74,8 +74,6 @@ class Stage:
                 they are in.
         """
         self.graph, self.rows, self.using, self.marked = graph, rows, using, frozenset(marked)
-        self.only: sql.Composable = sql.SQL("true")
-        """What else a root `t` has to be."""
         self.files: dict[int, int] = {}
         self._prefix = prefix
         self._session = _session(using)

@@ -213,6 +213,7 @@ def test_every_job_of_the_schedule_is_a_task_and_goes_to_a_queue_that_workers_ta
         "retention.purge_nightly",
         "retention.hold_watch",
         "retention.softdelete_watch",
+        "retention.bin_watch",
         "retention.archive_expire_nightly",
     }
     assert jobs <= set(app.tasks)

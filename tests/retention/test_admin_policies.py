@@ -70,13 +70,18 @@ def test_a_policy_that_keeps_for_ever_says_so(operator: Client) -> None:
     assert "Run now" not in text
 
 
-def test_a_policy_with_soft_deletion_says_that_it_waits(operator: Client) -> None:
-    policy = make_policy("soft", soft_delete=True)
+def test_a_policy_with_soft_deletion_says_what_becomes_of_the_bin(operator: Client) -> None:
+    policy = make_policy(
+        "soft", soft_delete=True, keep_hours=None, age_column="", archive_first=False
+    )
     text = page(operator, policy)
-    assert "This policy waits" in text
-    assert "Run now" not in text
+    assert (
+        "Rows of app.soft are kept for ever, unless they are deleted. What is in the bin is "
+        "destroyed when its grace is over." in text
+    )
+    assert "Run now" in text
     listed = operator.get(reverse("admin:retention_retentionpolicy_changelist")).text
-    assert "Waits: soft deletion" in listed
+    assert "into the bin, then destroyed" in listed
 
 
 def test_its_runs_and_archives_are_named_and_linked(operator: Client) -> None:
@@ -158,7 +163,7 @@ def test_a_second_purge_leads_to_the_one_that_is_open(
 def test_a_policy_that_cannot_be_carried_out_says_why_and_is_no_error(operator: Client) -> None:
     waiting = make_policy("soft", soft_delete=True)
     make_table()
-    assert "deletes softly first" in run_now(operator, waiting, reason="now")
+    assert "softdelete_enable" in run_now(operator, waiting, reason="now")
     gone = make_policy("gone", table_name="gone")
     address = reverse("admin:retention_retentionpolicy_run", args=[gone.pk])
     answer = operator.get(address, follow=True)

@@ -92,7 +92,6 @@ def test_while_a_change_waits_purges_go_by_the_old_terms(person: User) -> None:
         {"archive_days": None},
         {"archive_days": 366},
         {"owner": "Marketing", "legal_basis": "Consent"},
-        {"soft_delete": True},
     ],
 )
 def test_what_destroys_no_more_is_in_force_at_once_as_a_new_version(

@@ -44,7 +44,16 @@ def risks(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
         ({"archive_first": True}, {"archive_first": False}, "no longer archived"),
         ({"archive_days": None}, {"archive_days": 365}, "for 365 days in place of for ever"),
         ({"archive_days": 365}, {"archive_days": 364}, "for 364 days in place of for 365 days"),
-        ({"soft_delete": True}, {"soft_delete": False}, "no longer deleted softly"),
+        (
+            {"keep_hours": None},
+            {"keep_hours": None, "soft_delete": True},
+            "destroy what is in the bin of shop.t",
+        ),
+        (
+            {"keep_hours": None, "soft_delete": True},
+            {"keep_hours": 2160, "soft_delete": True},
+            "kept for 90 days in place of for ever",
+        ),
         ({"dependents": ()}, {"dependents": (LINES,)}, "Rows of shop.lines go along"),
         ({"dependents": (LINES,)}, {"dependents": (NOTES, LINES)}, "Rows of shop.notes go along"),
     ],
@@ -55,6 +64,14 @@ def test_what_destroys_more_has_a_reason_and_its_opposite_has_none(
     (reason,) = risks(smaller, larger)
     assert told in reason
     assert risks(larger, smaller) == ()
+
+
+def test_soft_deletion_is_a_reason_both_ways() -> None:
+    """What is past its term can be restored for longer, and what was deleted for less long."""
+    (begins,) = risks({}, {"soft_delete": True})
+    assert "destroy what is in the bin" in begins
+    (ends,) = risks({"soft_delete": True}, {})
+    assert "no longer deleted softly" in ends
 
 
 @pytest.mark.parametrize(
@@ -138,9 +155,8 @@ def test_without_a_reason_no_row_becomes_due_that_was_not(
 
 
 def due_rows(terms: PolicyTerms, table: Table, now: datetime) -> set[int]:
-    if not terms.removes:
+    if not terms.removes or terms.keep_hours is None:
         return set()
-    assert terms.keep_hours is not None
     cutoff = now - timedelta(hours=terms.keep_hours)
     rows = DueRows(table, terms.age_column, cutoff, terms.keep_condition)
     where = due(rows, sql.SQL("true"), walking=False)

@@ -38,7 +38,7 @@ def test_each_runnable_policy_gets_a_run_and_a_worker_is_called(execute: Execute
     make_policy()
     make_policy(name="off", enabled=False)
     make_policy(name="for ever", keep_hours=None)
-    make_policy(name="softly", soft_delete=True)
+    make_policy(name="softly", keep_hours=None, soft_delete=True)
     with app.connection_for_write() as link:
         queue = link.SimpleQueue("custody-runs")
         queue.clear()

@@ -69,7 +69,7 @@ def too_slow(execute: Any, query: Any, params: Any, many: bool, context: Any) ->
 @pytest.mark.parametrize(
     ("terms", "why"),
     [
-        ({"soft_delete": True}, "deletes softly first"),
+        ({"soft_delete": True}, "does not have soft delete: manage.py softdelete_enable"),
         ({"keep_hours": None}, "keeps its rows for ever"),
         ({"enabled": False}, "is not enabled"),
     ],

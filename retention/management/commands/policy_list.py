@@ -23,7 +23,7 @@ class Command(CustodyCommand):
                 policy.name,
                 str(policy.table),
                 policy.term,
-                "" if policy.keeps_for_ever else disposition_words(PolicyTerms.of(policy)),
+                disposition_words(PolicyTerms.of(policy)) if policy.destroys else "",
                 policy.owner,
                 str(policy.version),
                 _state(policy, waiting.get(policy.name)),

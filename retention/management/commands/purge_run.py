@@ -13,6 +13,7 @@ from retention.preview_presenting import preview_facts
 from retention.purge_answers import answers_result, with_refusals
 from retention.selectors.policies import policies_named
 from retention.selectors.preview_result import PolicyPreview
+from retention.services.bin_plan import bin_lines
 from retention.services.purge_preview import policy_preview
 from retention.services.purge_start import purge_run
 
@@ -79,6 +80,12 @@ class Command(CustodyCommand):
                 right=frozenset({2, 3, 4}),
             ),
             *[
+                f"{preview.policy}: {note}"
+                for preview in previews
+                if preview.bin is not None
+                for note in bin_lines({"bin": preview.bin.to_json()})
+            ],
+            *[
                 f"{preview.policy}: CAUTION: {caution.text}"
                 for preview in previews
                 for caution in preview.cautions
@@ -90,15 +97,22 @@ class Command(CustodyCommand):
 
 def _line(preview: PolicyPreview) -> list[str]:
     counts = preview.counts
-    assert counts is not None
-    assert preview.cutoff is not None
+    rows = preview.bin.rows if preview.bin is not None else 0
+    binned = f"{rows:,} in the bin" if rows else ""
+    if counts is None or preview.cutoff is None:
+        # Kept for ever, but for what is in the bin.
+        return [
+            *(preview.policy, preview.table, binned or "0"),
+            *("", "", preview.disposition, "", ""),
+        ]
     amounts = [counts.get(kind) for kind in ("kept", "undecided", "referenced", "bound")]
     kept = sum(amount.value for amount in amounts if amount is not None)
     held = counts.get("held")
+    due = f"{'at most ' if preview.at_most else ''}{counts['due'].about}"
     return [
         preview.policy,
         preview.table,
-        f"{'at most ' if preview.at_most else ''}{counts['due'].about}",
+        f"{due}, {binned}" if binned else due,
         f"{kept:,}",
         held.about if held else "",
         preview.disposition,
