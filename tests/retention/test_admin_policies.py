@@ -76,7 +76,7 @@ def test_a_policy_with_soft_deletion_says_what_becomes_of_the_bin(operator: Clie
     )
     text = page(operator, policy)
     assert (
-        "Rows of app.soft are kept for ever, unless they are deleted. What is in the bin is "
+        "Rows of app.events are kept for ever, unless they are deleted. What is in the bin is "
         "destroyed when its grace is over." in text
     )
     assert "Run now" in text
