@@ -62,7 +62,9 @@ def _stays(plan: EnablePlan, meaning: str) -> list[str]:
     for edge in plan.closure.edges:
         if edge.meaning == meaning:
             columns = ", ".join(edge.key.columns)
-            found.setdefault(edge.parent, []).append(f"{edge.key.table} ({columns})")
+            what = f"{edge.child} ({columns})"
+            if what not in found.setdefault(edge.parent, []):
+                found[edge.parent].append(what)
     if meaning == "severed":
         return [
             f"When a row of {parent} is deleted, these are set as their keys say, and put back "

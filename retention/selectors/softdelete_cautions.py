@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operations.catalogue.identifiers import quoted
 from operations.catalogue.types import Table, TableName
-from retention.selectors.softdelete_closure import Closure
+from retention.selectors.softdelete_closure import Closure, Edge
 from retention.selectors.softdelete_steps import COLUMNS
 from retention.selectors.softdelete_unique import Unique, shape_parts
 
@@ -28,16 +28,19 @@ def table_cautions(table: Table, adopted: bool) -> list[str]:
 
 
 def closure_cautions(closure: Closure) -> list[str]:
-    """Of the tables together."""
-    found = []
+    """Of the tables together: keys that are slow to follow, told once for all partitions."""
+    slow: dict[tuple[TableName, TableName, tuple[str, ...]], list[Edge]] = {}
     for edge in closure.edges:
         if not edge.key.indexed:
-            columns = ", ".join(quoted(name) for name in edge.key.columns)
-            found.append(
-                f"No index of {edge.key.table} begins with {columns} ({edge.key.name}): each "
-                f"deletion of {edge.parent} reads all of it. CREATE INDEX CONCURRENTLY ON "
-                f"{edge.key.table} ({columns});"
-            )
+            slow.setdefault((edge.child, edge.parent, edge.key.columns), []).append(edge)
+    found = []
+    for (_, parent, names), edges in slow.items():
+        columns, first = ", ".join(quoted(name) for name in names), edges[0].key
+        more = f" and {len(edges) - 1} more" if len(edges) > 1 else ""
+        found.append(
+            f"No index of {first.table}{more} begins with {columns} ({first.name}): each deletion "
+            f"of {parent} reads all of it. CREATE INDEX CONCURRENTLY ON {first.table} ({columns});"
+        )
     return found
 
 

@@ -73,6 +73,12 @@ def table_obstacles(table: Table, facts: Row, row: SoftDeleteTable | None, view:
 
 
 def _keyless(table: Table, why: str) -> str:
+    if table.key is None and table.kind == "partitioned":
+        return (
+            f"{table.name} has no key that tells its rows apart. Give it a primary key, or a "
+            "unique constraint on columns that are NOT NULL, with those it is partitioned by "
+            f"({table.partition_key})."
+        )
     if table.key is None:
         return (
             f"{table.name} has no key that tells its rows apart. Give it one: ALTER TABLE "

@@ -195,11 +195,11 @@ def _in_bin(table: Table, added: list[str], using: str) -> list[str]:
         [count] = cursor.fetchone()
     if not count:
         return []
-    rows_are = "1 row is" if count == 1 else f"{count:,} rows are"
+    rows_are, them = ("1 row is", "it") if count == 1 else (f"{count:,} rows are", "them")
     return [
         (
-            f"{rows_are} in the bin of {table.name}: restore them (manage.py deletion_list, "
-            "record_restore) or let them be purged, then run this again."
+            f"{rows_are} in the bin of {table.name}: restore {them} (manage.py deletion_list, "
+            f"record_restore) or let {them} be purged, then run this again."
         )
     ]
 
