@@ -12,9 +12,11 @@ from operations.admin.confirm import ConfirmView
 from operations.admin.show import Fact, code, number
 from operations.catalogue.read import tables_by_oid
 from operations.catalogue.types import Table
+from retention.admin.deletion_facts import level_shown
 from retention.admin.deletion_words import (
     DELETE,
     deletion_url,
+    key_words,
     may_see_values,
     records_words,
 )
@@ -97,15 +99,17 @@ class RecordDeleteView(ConfirmView):
         context = super().get_context_data(
             **kwargs,
             question=f"Delete {name}?",
-            facts_title="What goes",
+            facts_title="The record",
             facts=[
-                Fact("Record", code(f"{self.table.name} {self.record_id}"), ", ".join(words[1:])),
-                *(Fact(table, records_words(rows)) for table, _, rows in preview.tables),
+                Fact("Record", code(key_words(self.record_id)), str(self.table.name)),
+                *([Fact("Known by", ", ".join(words))] if words else []),
             ],
+            tree=[(name, level_shown(level), number(rows)) for name, level, rows in preview.tables],
             severed=[
                 (each.table, ", ".join(each.columns), records_words(each.rows))
                 for each in preview.severed
             ],
+            table=str(self.table.name),
             refused=[_refusal(each) for each in preview.refused],
             hidden={},
         )

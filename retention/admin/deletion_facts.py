@@ -24,7 +24,7 @@ from retention.admin.hold_facts import hold_links
 from retention.models import Deletion, DeletionTable, LegalHold, SeveredReference
 from retention.selectors.deletion_vetoes import deletion_protectors
 
-SEVERED_FIRST, SEVERED_A_PAGE = 10, 100
+SEVERED_FIRST, SEVERED_A_PAGE = 3, 100
 PARTS_SHOWN = 20
 
 
@@ -87,15 +87,19 @@ def tree_lines(deletion: Deletion, rows: list[DeletionTable]) -> list[dict[str, 
     """A line for each table, in steps from the record that it began with."""
     return [
         {
-            "oid": each.table_oid,
             "name": str(each.table),
-            "level": min(max(each.level, 0), 8),
+            "level": level_shown(each.level),
             "took": number(each.deleted),
             "now": number(each.rows),
             "became": _became(each),
         }
         for each in rows
     ]
+
+
+def level_shown(level: int) -> int:
+    """As far as the style steps in."""
+    return min(max(level, 0), 8)
 
 
 def _became(each: DeletionTable) -> str:

@@ -24,6 +24,7 @@ from operations.catalogue.types import Table, TableName
 from operations.exceptions import CustodyError
 from operations.record_ids import NoRecordId
 from retention.admin.deletion_conflicts import Ask, asks_given, asks_now, choices_of
+from retention.admin.deletion_facts import level_shown
 from retention.admin.deletion_rows import ticked
 from retention.admin.deletion_words import (
     RESTORE,
@@ -88,6 +89,7 @@ class DeletionRestoreView(ConfirmView):
     def not_now(self) -> str:
         self.asks: list[Ask] = asks_given(self.request.POST)
         self.wrong = ""
+        self.tree: list[tuple[str, int, str]] = []
         return why_not(self.object) or self._nothing_ticked()
 
     def _nothing_ticked(self) -> str:
@@ -195,6 +197,7 @@ class DeletionRestoreView(ConfirmView):
             question=f"Restore {records_words(rows)} of this?" if rows else f"Restore {name}?",
             facts_title="What would come back",
             facts=facts,
+            tree=self.tree,
             asks=asks,
             others=others,
             wrong=self.wrong,
@@ -228,9 +231,22 @@ class DeletionRestoreView(ConfirmView):
         asks = asks_now(self.asks, asked, self._tracked, using=self.object.database)
         if found is not None and not conflicts:
             about += _would(found)
+            self.tree = self._tree(found)
         elif rows:
             about.append(Fact("Records in it", number(rows), "none comes back before all can"))
         return about, asks, others
+
+    def _tree(self, found: RestoredDeletion) -> list[tuple[str, int, str]]:
+        """In the order in which it went; what comes from other deletions first."""
+        levels = {str(each.table): each.level for each in self.object.tables.all()}
+        return sorted(
+            [
+                (table, level_shown(levels.get(table, 0)), number(rows))
+                for table, rows in found.tables
+                if rows
+            ],
+            key=lambda each: (each[1], each[0]),
+        )
 
     def _by(self) -> str:
         return f"by {actor_name(self.object.actor)}"
@@ -270,12 +286,7 @@ def why_not(deletion: Deletion) -> str:
 
 
 def _would(found: RestoredDeletion) -> list[Fact]:
-    facts = [
-        Fact(table, records_words(rows), "tried just now, and taken back" if not place else "")
-        for place, (table, rows) in enumerate(found.tables)
-        if rows
-    ]
-    facts = [Fact("Records", number(found.rows)), *facts]
+    facts = [Fact("Records", number(found.rows), "tried just now, and taken back")]
     for count, label, hint in (
         (found.references_back, "References put back", "they were set because of this deletion"),
         (found.references_changed, "References left", "somebody set them since"),

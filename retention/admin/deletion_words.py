@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from auditing.admin.record_links import record_url
-from auditing.admin.words import actor_kind, actor_link
+from auditing.admin.words import actor_kind, actor_link, actor_name
 from auditing.models import TrackedTable
-from operations.admin.show import NOTHING, ago, badge, lines, number, when
+from operations.admin.show import NOTHING, ago, badge, clock, lines, number, when
 from operations.catalogue.types import TableName
 from operations.masking import HIDDEN
 from retention.models import Deletion, SeveredReference
@@ -70,18 +70,28 @@ def rows_of(count: int, table: object) -> str:
 
 
 def until_shown(deletion: Deletion) -> SafeString | str:
-    """Until when it can be restored; what became of it where that is over."""
+    """Until when it can be restored, while it can."""
+    if deletion.state == Deletion.State.PURGING:
+        return "too late"
+    if is_over(deletion):
+        return lines("as long as it is there", "the next purge destroys it")
+    return when(deletion.purge_after, empty="it has no end")
+
+
+def fate_words(deletion: Deletion) -> str:
+    """What becomes of it, or became, under its state."""
     match deletion.current:
         case Deletion.State.RESTORED:
-            return lines("restored", ago(deletion.restored_at) if deletion.restored_at else "")
-        case Deletion.State.DELETED if is_over(deletion):
-            return lines("as long as it is there", "it is destroyed with the next purge")
+            by = actor_name(deletion.restored_by)
+            at = ago(deletion.restored_at) if deletion.restored_at else ""
+            return f"{at} by {by}" if by else at
+        case Deletion.State.DELETED if deletion.purge_asked_by:
+            return f"{actor_name(deletion.purge_asked_by)} asked to destroy it"
         case Deletion.State.DELETED:
-            return when(deletion.purge_after, empty="it has no end")
-        case Deletion.State.PURGING:
-            return "too late"
+            until = deletion.purge_after
+            return f"restorable until {clock(until)}" if until else "restorable without end"
         case _:
-            return NOTHING
+            return ""
 
 
 def who_shown(actor: str) -> SafeString | str:

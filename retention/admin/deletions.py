@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern
 
 from operations.admin.base import ReadOnlyAdmin
-from operations.admin.show import clock, number, when
+from operations.admin.show import clock, lines, number, when
 from operations.catalogue.read import tables_by_oid
 from retention.admin.deletion_delete import RecordDeleteView
 from retention.admin.deletion_facts import (
@@ -29,17 +29,18 @@ from retention.admin.deletion_words import (
     RESTORE,
     deletion_url,
     details_of,
+    fate_words,
     key_words,
     may_see_values,
     state_badge,
     title_of,
     tracked_tables,
-    until_shown,
     who_shown,
 )
 from retention.models import Deletion
 from retention.selectors.deletion_page import deletions_page
 from retention.selectors.deletion_roots import deletion_roots, rows_taken
+from retention.selectors.deletion_rows import severed_counts
 from retention.selectors.deletion_search import Found, Hit, deletion_search
 from retention.selectors.deletions import deletion_tables
 from retention.selectors.remembered import Remembered
@@ -117,6 +118,7 @@ class DeletionAdmin(ReadOnlyAdmin):
             "only": request.GET.get("table", ""),
             "severed": severed,
             "severed_after": severed_after,
+            "severed_counts": severed_counts(obj, using=obj.database) if severed else (),
             "refused": refused_lines(obj, names, tracked),
             "parts": part_lines(obj),
             "may_restore": obj.state == Deletion.State.DELETED and request.user.has_perm(RESTORE),
@@ -166,8 +168,7 @@ def _lines(found: Found, *, masks: bool) -> list[dict[str, Any]]:
             "along": number(max(taken.get(each.pk, 0) - each.roots, 0)),
             "at": when(each.deleted_at),
             "who": who_shown(each.actor),
-            "until": until_shown(each),
-            "state": state_badge(each),
+            "state": lines(state_badge(each), fate_words(each)),
         }
         for each in found.deletions
     ]

@@ -14,6 +14,9 @@ from operations.readable import readable_columns
 
 LONGEST = 200
 """Characters of a value that are read."""
+_SHORT = sql.SQL("pg_catalog.left({value}::pg_catalog.text, {most})")
+_MOMENT = sql.SQL("pg_catalog.regexp_replace({value}::pg_catalog.text, '[.]\\d+', '')")
+"""To the second: nobody remembers more."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ def text_columns(table: Table) -> tuple[Column, ...]:
 def texts(columns: Sequence[Column], *, alias: str = "t") -> list[sql.Composable]:
     """The columns as text, cut where nobody would read on."""
     return [
-        sql.SQL("pg_catalog.left({}::pg_catalog.text, {})").format(
-            Identifier(alias, column.name), sql.Literal(LONGEST)
+        (_MOMENT if column.category == "D" else _SHORT).format(
+            value=Identifier(alias, column.name), most=sql.Literal(LONGEST)
         )
         for column in columns
     ]
