@@ -13,6 +13,7 @@ from django.core.management import call_command
 
 from auditing.services import brief_lock
 from retention.models import SoftDeleteTable
+from retention.services import softdelete_steps_do as doing
 
 from .catalogue_state import catalogue_state
 from .softdelete_tables import SHOP, Execute, command, disable, enable, refusal
@@ -193,6 +194,20 @@ def test_a_long_transaction_keeps_it_from_nothing_but_itself(
     holder.execute("COMMIT")
     enable("app.users")
     assert columns(execute, "app.users") == COLUMNS
+
+
+def test_two_at_once_come_one_after_the_other(
+    execute: Execute, other_session: Callable[[], Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(SHOP)
+    other = other_session()
+    other.execute("SELECT pg_advisory_lock(%s)", [doing._LOCK])
+    monkeypatch.setattr(doing, "_WAIT_SECONDS", 0.1)
+    code, told = refusal("softdelete_enable", "app.users")
+    assert (code, "is being enabled or disabled at this moment: wait" in told) == (3, True)
+    assert not SoftDeleteTable.objects.exists()
+    other.execute("SELECT pg_advisory_unlock(%s)", [doing._LOCK])
+    enable("app.users")
 
 
 def test_writers_go_on_while_it_is_enabled_and_disabled(
