@@ -13,6 +13,7 @@ from retention.exceptions import SoftDeleteRefused
 from retention.models import SoftDeleteTable
 from retention.selectors.softdelete_steps import Step
 from retention.selectors.softdelete_undo import DisablePlan, softdelete_undo
+from retention.services.softdelete_adopt import softdelete_adopt
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
@@ -36,6 +37,7 @@ def softdelete_disable(
         TableBusy: a transaction that uses a table did not end in time.
     """
     with alone(using=using):
+        softdelete_adopt(using=using)
         plan = softdelete_undo(name, using=using)
         if plan.obstacles:
             raise SoftDeleteRefused("\n".join(plan.obstacles))

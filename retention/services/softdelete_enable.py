@@ -23,6 +23,7 @@ from retention.selectors.softdelete_plan import (
     softdelete_plan,
 )
 from retention.selectors.softdelete_steps import Step
+from retention.services.softdelete_adopt import softdelete_adopt
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
@@ -57,6 +58,7 @@ def softdelete_enable(
         NoSuchTable ..., SoftDeleteUsage: as `softdelete_plan` does.
     """
     with alone(using=using):
+        softdelete_adopt(using=using)
         plan = softdelete_plan(name, asked=asked, using=using)
         if plan.obstacles:
             raise SoftDeleteRefused("\n".join(plan.obstacles))

@@ -17,6 +17,7 @@ from operations.services.actors import system_user
 from operations.services.alerts import alert_raise, alerts_resolve_others
 from retention.models import SoftDeleteTable
 from retention.selectors.softdelete_standing import Standing, standings
+from retention.services.softdelete_adopt import softdelete_adopt
 from retention.services.softdelete_enable import softdelete_repair
 
 SOFTDELETE_WATCH = "retention.softdelete_watch"
@@ -28,9 +29,12 @@ log = logging.getLogger(__name__)
 def softdelete_watch(*, using: str = "default") -> list[TableName]:
     """Repairs what can be, raises alerts for the rest; returns the tables that were repaired.
 
-    A table that could not be repaired keeps no other from it; the next look tries again.
+    In a database that was restored the tables are found again first. A table that could not be
+    repaired keeps no other from it; the next look tries again.
     """
     repaired, troubled = [], {}
+    if found := softdelete_adopt(using=using):
+        log.warning("The database was restored: %s found again.", ", ".join(map(str, found)))
     for standing in standings(using=using):
         try:
             told, changed = _look(standing, using)

@@ -11,7 +11,7 @@ from retention.models import SoftDeleteTable
 from retention.services.softdelete_watch import softdelete_watch
 
 from .catalogue_state import catalogue_state
-from .softdelete_tables import SHOP, Execute, enable
+from .softdelete_tables import SHOP, Execute, command, enable
 
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
 
@@ -121,3 +121,36 @@ def test_a_new_name_is_followed_by_the_registry_and_by_what_was_decided(execute:
         "app.purchases": [],
         "app.lines": [],
     }
+
+
+def test_in_a_restored_database_the_tables_are_found_again_with_their_deletions(
+    execute: Execute,
+) -> None:
+    """Every table has another number there, and some have one that another had."""
+    execute(SHOP)
+    enable("app.users", "--along", "app.orders")
+    deletion = command("record_delete", "app.users", "3")["deletion"]["id"]
+    before = catalogue_state(execute)
+    now = dict(
+        execute(
+            "SELECT relname, oid::int8 FROM pg_class"
+            " WHERE relnamespace = 'app'::regnamespace AND relkind = 'r'"
+        )
+    )
+    ring = ["users", "addresses", "orders", "lines"]
+    # Each has the number of the one after it, one a number of nothing.
+    was = dict(zip(ring, [now[name] for name in ring[1:]] + [99], strict=True))
+    for table in ("softdeletetable", "deletion", "deletiontable", "severedreference"):
+        for name in reversed(ring):
+            execute(
+                f"UPDATE custody.retention_{table} SET table_oid = -%s WHERE table_name = %s",
+                [was[name], name],
+            )
+        execute(f"UPDATE custody.retention_{table} SET table_oid = -table_oid WHERE table_oid < 0")
+    softdelete_watch()
+    assert alerts() == []
+    found = {row.table_name: row.table_oid for row in SoftDeleteTable.objects.all()}
+    assert found == {name: now[name] for name in ring}
+    command("record_restore", str(deletion))
+    assert execute("SELECT count(*) FROM app.users WHERE deletion_id IS NOT NULL") == [(0,)]
+    assert catalogue_state(execute) == before
