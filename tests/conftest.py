@@ -22,6 +22,7 @@ effort.repeatable()
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    effort.leave_out_combinations(items)
     order.longest_first(items)
 
 

@@ -38,7 +38,7 @@ from tests.auditing.evidence_kit import (
     zip_made,
 )
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 ORDERS = "rows/history.app__orders.jsonl"
 NOT_AS_SEALED = "was changed, or added: not as sealed"

@@ -25,7 +25,7 @@ from tests.console import signed_in
 from .reading import text_of
 from .redacting import redacted
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -19,7 +19,7 @@ from operations.services.runs import run_pause as pause
 
 from .sweeping import make_things, set_owner, sweep_create, sweeping, things
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "kind")]
+pytestmark = pytest.mark.usefixtures("governed", "kind")
 PASSWORD = "another long password"
 
 

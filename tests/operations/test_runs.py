@@ -22,7 +22,7 @@ from operations.services.runs import (
 
 from .sweeping import make_things, set_owner, sweep_create, sweeping
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "kind")]
+pytestmark = pytest.mark.usefixtures("governed", "kind")
 DECISIONS = {"pause": run_pause, "resume": run_resume, "cancel": run_cancel}
 
 

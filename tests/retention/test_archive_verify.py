@@ -20,7 +20,7 @@ from retention.services.purge_start import purge_run
 from .archiving import archive_of, command, said
 from .purging import files, make_events, make_policy, stored
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

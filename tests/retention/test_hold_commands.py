@@ -17,7 +17,7 @@ from retention.models import HeldRow, LegalHold
 from .holding import officer, place
 from .purging import make_events, make_policy
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 PASSWORD = "another long password"
 

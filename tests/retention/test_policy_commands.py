@@ -21,7 +21,6 @@ from tests.console import PASSWORD
 from .agreeing import agreed, propose, waiting
 from .purging import make_events
 
-pytestmark = pytest.mark.sql
 Type = Callable[..., None]
 
 

@@ -31,7 +31,7 @@ from tests.operations.statements import execute
 
 from .policy_terms import terms
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 ODD = 'Q "u", %s; é'
 """A schema and a table that nobody would call so."""

@@ -19,7 +19,6 @@ from retention.services.policy_import import policy_import
 from tests.approving import in_force
 
 Execute = Callable[..., list[tuple[Any, ...]]]
-pytestmark = pytest.mark.sql
 
 SPEC = [
     {"table": "users", "retentionDays": -1, "softDelete": True, "archiveBeforeDelete": False},

@@ -25,7 +25,7 @@ from retention.services.purge_start import purge_run
 from .previewing import CONDITION, held, told, unsaved
 from .purging import make_events, make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 
