@@ -54,6 +54,7 @@ def severed_json(counts: tuple[SeveredCount, ...]) -> list[dict[str, Any]]:
             "constraint": each.constraint,
             "columns": list(each.columns),
             "rows": each.rows,
+            "to": "default" if each.to_default else None,
         }
         for each in counts
     ]
@@ -61,8 +62,7 @@ def severed_json(counts: tuple[SeveredCount, ...]) -> list[dict[str, Any]]:
 
 def severed_lines(counts: tuple[SeveredCount, ...]) -> list[str]:
     return [
-        f"{rows_words(each.rows)} of {each.table}: {', '.join(each.columns)} set"
-        f" ({each.constraint})"
+        f"{rows_words(each.rows)} of {each.table}: {each.words} ({each.constraint})"
         for each in counts
     ]
 

@@ -34,6 +34,14 @@ class SeveredCount:
     constraint: str
     columns: tuple[str, ...]
     rows: int
+    to_default: bool = False
+    """They were set to their default, not to NULL."""
+
+    @property
+    def words(self) -> str:
+        """What was done to the columns: `user_id set to NULL`."""
+        value = "its default" if self.to_default else "NULL"
+        return f"{', '.join(self.columns)} set to {value}"
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,16 @@ def severed_counts(deletion: Deletion, *, using: str = "default") -> tuple[Sever
     """What the deletion severed, by foreign key."""
     query = """
     SELECT s.schema_name, s.table_name, s.constraint_name,
-           ARRAY(SELECT jsonb_object_keys(min(s.was::text)::jsonb)), count(*)
+           ARRAY(SELECT jsonb_object_keys(min(s.was::text)::jsonb)), count(*),
+           bool_or(jsonb_strip_nulls(s.became) <> '{}')
     FROM custody.retention_severedreference s WHERE s.deletion_id = %s
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """
     with connections[using].cursor() as cursor:
         cursor.execute(query, [deletion.pk])
         return tuple(
-            SeveredCount(str(TableName(schema, name)), constraint, tuple(columns), rows)
-            for schema, name, constraint, columns, rows in cursor.fetchall()
+            SeveredCount(str(TableName(schema, name)), constraint, tuple(columns), rows, default)
+            for schema, name, constraint, columns, rows, default in cursor.fetchall()
         )
 
 

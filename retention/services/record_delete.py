@@ -15,14 +15,14 @@ from typing import Any
 
 import psycopg
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, DataError, connections, transaction
 from django.utils import timezone
 
 from auditing.context import acting, context_send
 from operations.acting import acting_now, person_fields
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import TableName
-from operations.record_ids import key_values
+from operations.record_ids import NoRecordId, key_values
 from operations.session import set_local
 from retention.exceptions import DeletionRefused, SoftDeleteMissing
 from retention.models import Deletion, DeletionTable, SoftDeleteTable
@@ -90,6 +90,10 @@ def record_delete(
                 raise _Undo
     except _Undo:
         return Deleted(None, found.table, found.record_id, found.tables, found.severed, (), True)
+    except DataError as error:
+        raise NoRecordId(
+            f"{record_id!r} is no key of {governed.table}: {str(error).partition(chr(10))[0]}."
+        ) from None
     except DatabaseError as error:
         refused = _refused(error)
         if refused is None:
@@ -138,7 +142,6 @@ def _refused(error: DatabaseError) -> tuple[str, list[dict[str, Any]]] | None:
         cause,
         psycopg.errors.NoDataFound
         | psycopg.errors.ObjectNotInPrerequisiteState
-        | psycopg.errors.DataError
         | psycopg.errors.RaiseException,
     ):
         hint = cause.diag.message_hint
