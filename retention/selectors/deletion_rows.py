@@ -156,7 +156,10 @@ def _known(name: TableName, record_ids: list[str], using: str) -> Iterator[Delet
 
 def _shown(table: Table) -> sql.Composable:
     columns = [
-        sql.SQL("{}::pg_catalog.text").format(sql.Identifier("t", each.name))
+        # To the minute: it is to be recognised.
+        sql.SQL("pg_catalog.left({}::pg_catalog.text, {})").format(
+            sql.Identifier("t", each.name), sql.Literal(16 if each.category == "D" else 200)
+        )
         for each in readable_columns(table)
     ]
     return sql.SQL(", ").join([record_id(table), *columns])
