@@ -15,7 +15,7 @@ from auditing.models import TrackedTable
 from auditing.selectors.log_filter import OWN
 from auditing.services.seal_state import seal_state
 from config.dashboard_lines import Line
-from config.dashboard_retention import retention_context
+from config.dashboard_retention import bin_tile, retention_context
 from config.dashboard_seals import seal_lines, seal_tile
 from operations.admin.run_page import percent
 from operations.admin.run_presenting import kind_title
@@ -58,6 +58,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             context["tiles"].append(_audited())
         if sealing is not None:
             context["tiles"].append(seal_tile(sealing))
+    if sees("retention.view_deletion"):
+        context.setdefault("tiles", []).append(bin_tile())
     return context
 
 

@@ -7,11 +7,13 @@ from datetime import date, datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from operations.admin.show import NOTHING, STATE_COLOURS, ago, badge, lines, number, size, when
 from operations.selectors.schedules import next_start
 from retention.models import RetentionPolicy
+from retention.selectors.bin_amounts import COUNTED, bin_now
 from retention.selectors.measures import PolicyState, TableGrowth, policy_states, table_growth
 from retention.selectors.policies import RUNNABLE
 from retention.services.purge_nightly import PURGE_NIGHTLY
@@ -37,6 +39,17 @@ def retention_context() -> dict[str, Any]:
         "next_night": when(upcoming, empty="switched off"),
         "growth": _growth(*table_growth()),
     }
+
+
+def bin_tile() -> tuple[str, str, str, str]:
+    """Records that wait in the bin, and when the first of them may be destroyed."""
+    now = bin_now()
+    more = "over " if now.deletions >= COUNTED else ""
+    hint = f"next to go {ago(now.next_at)}" if now.next_at is not None else "nothing is due"
+    if now.next_at is not None and now.next_at <= timezone.now():
+        hint = "the first may go now"
+    page = f"{reverse('admin:retention_deletion_changelist')}?state=deleted"
+    return "In the bin", f"{more}{number(now.records)}", hint, page
 
 
 def _urgency(state: PolicyState) -> tuple[bool, bool, int, str]:

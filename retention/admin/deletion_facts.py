@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from operations.admin.show import NOTHING, Fact, badge, clock, code, joined, link, number, when
 from operations.catalogue.types import Table, TableName
 from operations.masking import masked
+from operations.models import Certificate, Run
 from retention.admin.deletion_words import (
     deletion_url,
     is_over,
@@ -57,6 +58,8 @@ def _fate(deletion: Deletion, tables: dict[int, Table], user: User | AnonymousUs
             Fact("Restored by", who_shown(deletion.restored_by)),
             Fact("Why restored", deletion.restore_reason or NOTHING),
         ]
+    if deletion.state == Deletion.State.PURGED and deletion.run is not None:
+        return _proof(deletion.run, user)
     if deletion.state not in (Deletion.State.DELETED, Deletion.State.PURGING):
         return []
     hint = "its grace is over" if is_over(deletion) else "then it may be destroyed"
@@ -67,6 +70,15 @@ def _fate(deletion: Deletion, tables: dict[int, Table], user: User | AnonymousUs
     if deletion.purge_asked_by:
         asked = badge("Destruction asked for", "warning")
         facts.append(Fact("Before its grace is over", asked, f"by {deletion.purge_asked_by}"))
+    return facts
+
+
+def _proof(run: Run, user: User | AnonymousUser) -> list[Fact]:
+    facts = [Fact("Destroyed", when(run.finished_at, empty=run.current.label.lower()))]
+    sees = user.has_perm("operations.view_certificate")
+    for each in Certificate.objects.filter(run=run).defer("body"):
+        shown = link(each.number, "operations_certificate_change", each.pk)
+        facts.append(Fact("Certificate", shown if sees else each.number))
     return facts
 
 

@@ -23,9 +23,11 @@ from retention.admin.deletion_facts import (
     tree_lines,
 )
 from retention.admin.deletion_form import DeletionForm
+from retention.admin.deletion_purge_now import DeletionPurgeView
 from retention.admin.deletion_restore import DeletionRestoreView
 from retention.admin.deletion_rows import row_sections
 from retention.admin.deletion_words import (
+    PURGE,
     RESTORE,
     deletion_url,
     details_of,
@@ -121,12 +123,14 @@ class DeletionAdmin(ReadOnlyAdmin):
             "severed_counts": severed_counts(obj, using=obj.database) if severed else (),
             "refused": refused_lines(obj, names, tracked),
             "parts": part_lines(obj),
+            "may_purge": obj.state == Deletion.State.DELETED and request.user.has_perm(PURGE),
             "may_restore": obj.state == Deletion.State.DELETED and request.user.has_perm(RESTORE),
         }
 
     def get_urls(self) -> list[URLPattern]:
         return [
             self.at("<int:pk>/restore/", DeletionRestoreView, "restore"),
+            self.at("<int:pk>/purge/", DeletionPurgeView, "purge"),
             self.at("record/<int:table>/<str:slug>/", RecordDeleteView, "record"),
             *super().get_urls(),
         ]

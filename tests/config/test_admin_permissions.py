@@ -95,6 +95,7 @@ ACTS = {
     "retention_legalhold_say": frozenset({"officer"}),
     "retention_legalhold_release": frozenset({"officer"}),
     "retention_legalhold_review": frozenset({"officer"}),
+    "retention_deletion_purge": frozenset({"officer"}),
     "retention_deletion_record": frozenset({"officer", "support"}),
     "retention_deletion_restore": frozenset({"officer", "support"}),
     "retention_retentionpolicy_run": frozenset({"operator", "officer"}),

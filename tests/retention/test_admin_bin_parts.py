@@ -12,7 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from auditing.services.track import table_track
+from operations.models import Certificate, Run
+from operations.services.run_execute import run_execute
+from operations.services.runs import run_approve
 from retention.models import Deletion, SoftDeleteTable
+from retention.services.deletion_purge import DELETION_PURGE
 from retention.services.hold_place import ScopeAsked, hold_place
 from retention.services.record_delete import record_delete
 from tests.console import person, signed_in
@@ -223,3 +227,57 @@ def test_tables_with_a_bin_say_what_was_made_and_how_much_is_in_it(
     assert "In the bin 11 rows" in text
     assert "Grace 30 days" in text
     assert "manage.py softdelete_disable app.lines" in text
+
+
+def test_an_officer_asks_to_destroy_it_and_another_person_decides(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    deletion = deleted("customers", ADA, sue)
+    address = page(deletion, "purge")
+    assert client.get(address).status_code == 403
+    assert address not in client.get(page(deletion)).text
+    grace = person("grace", role="officer")
+    officer = signed_in(grace)
+    assert address in officer.get(page(deletion)).text
+    look = told(officer.get(address).text)
+    assert "Destroy Ada Lovelace for ever?" in look
+    assert "Records 16" in look
+    assert not Run.objects.filter(kind=DELETION_PURGE).exists()
+    answer = officer.post(address, {"reason": "She asked twice."}, follow=True)
+    run = Run.objects.get(kind=DELETION_PURGE)
+    assert f"{run} waits for another person's approval." in told(answer.text)
+    # Its page leads back, and the deletion's page to it.
+    assert page(deletion) in answer.text
+    assert answer.redirect_chain[-1][0] in officer.get(page(deletion)).text
+    assert active(execute, "customers") == [BEN]
+    run_approve(run_id=run.pk, approver=person("tom", role="officer"))
+    run_execute(run_id=run.pk)
+    assert execute("SELECT id FROM app.customers") == [(BEN,)]
+    gone = told(officer.get(page(deletion)).text)
+    assert "app.lines 11 0 11 destroyed" in gone
+    assert "Destroyed just now" in gone
+    assert Certificate.objects.get(run=run).number in gone
+    assert "For good" in gone
+    answer = client.post(page(deletion, "restore"), {"confirmed": "yes", "reason": ""}, follow=True)
+    assert answer.status_code == 200
+    assert f"Deletion {deletion.pk} was destroyed." in told(answer.text)
+
+
+def test_a_hold_keeps_it_from_being_asked_for(client: Client, sue: User) -> None:
+    deletion = deleted("customers", ADA, sue)
+    hold_place(
+        case_id="2031-17",
+        reason="The court asked.",
+        scopes=[ScopeAsked("app.customers", rows=[str(ADA)])],
+        placed_by=sue,
+    )
+    officer = signed_in(person("grace", role="officer"))
+    answer = officer.post(page(deletion, "purge"), {"reason": "She asked."}, follow=True)
+    assert "stays in the bin" in told(answer.text)
+    assert not Run.objects.filter(kind=DELETION_PURGE).exists()
+
+
+def test_the_overview_counts_what_waits_in_the_bin(client: Client, sue: User) -> None:
+    deleted("customers", ADA, sue)
+    text = told(client.get(reverse("admin:index")).text)
+    assert "In the bin 16 next to go in 4 weeks" in text
