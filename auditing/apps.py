@@ -35,6 +35,7 @@ class AuditingConfig(AppConfig):
         from auditing import checks, task_headers  # noqa: F401  (registers the checks)
         from auditing.context import follow
         from auditing.selectors.evidence_kept import evidence_copies
+        from auditing.selectors.find_history import HISTORY, HistoryRows
         from auditing.selectors.history_copies import history_copies
         from auditing.selectors.seal_keys import blocks_signed
         from auditing.services import (  # noqa: F401  (kinds of runs)
@@ -44,7 +45,7 @@ class AuditingConfig(AppConfig):
             change_revert,
             evidence_export,
         )
-        from operations import copies, key_uses
+        from operations import copies, finding, key_uses
 
         connection_created.connect(
             lambda connection, **_: follow(connection),
@@ -55,3 +56,4 @@ class AuditingConfig(AppConfig):
         copies.register("history", history_copies)
         copies.register("evidence", evidence_copies)
         key_uses.register("blocks", blocks_signed)
+        finding.register(HISTORY, HistoryRows())

@@ -25,10 +25,12 @@ class OperationsConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from operations import checks, connections  # noqa: F401
+        from operations import checks, connections, finding  # noqa: F401
         from operations.roles import roles_sync
+        from operations.selectors.find_live import LiveRows
         from operations.services.schedules import schedules_seed
 
+        finding.register("live", LiveRows())
         post_migrate.connect(roles_sync, dispatch_uid="operations.roles_sync")
         post_migrate.connect(
             lambda using, **_: schedules_seed(using=using),

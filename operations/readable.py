@@ -46,6 +46,16 @@ def is_secret_name(name: str) -> bool:
     return bool(words(name) & _SECRET)
 
 
+def identifies(column: Column) -> bool:
+    """By its name people look a row up: a name, a mail address, a number, a place, a telephone."""
+    named = words(column.name)
+    if is_secret(column) or column.name in _OWN:
+        return False
+    if column.category == "S":
+        return bool(named & (_NAMES | _MAIL | _NUMBERS | _PLACES))
+    return column.category == "N" and bool(named & _NUMBERS)
+
+
 def readable_columns(table: Table, *, most: int = COLUMNS) -> tuple[Column, ...]:
     """The columns that stand for a row besides its key, the most telling first; maybe none."""
     key = set(table.key.columns) if table.key else set()

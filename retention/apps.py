@@ -44,7 +44,9 @@ class RetentionConfig(AppConfig):
     def ready(self) -> None:
         # Registers the kinds of run.
         from auditing import redactions
-        from operations import vetoes
+        from operations import finding, vetoes
+        from retention.selectors.find_bin import BIN, BinRows
+        from retention.selectors.find_holds import Holds
         from retention.selectors.holds import VETO, HoldVeto
         from retention.services import (  # noqa: F401
             archive_expire,
@@ -54,6 +56,10 @@ class RetentionConfig(AppConfig):
             purge,
         )
         from retention.services.archive_redact import ArchivesOfHistory
+        from retention.services.find_archives import ARCHIVE, ArchivedRows
 
         vetoes.register(VETO, HoldVeto())
         redactions.register("archives", ArchivesOfHistory())
+        finding.register(BIN, BinRows())
+        finding.register(ARCHIVE, ArchivedRows())
+        finding.register(VETO, Holds())

@@ -1,85 +1,103 @@
-"""Finding a record by its key, whether it is still there or was deleted."""
+"""Finding a record by whatever is known of it: one box, and all places where it is.
+
+A search is posted, so that nobody's mail address stands in an address or its log; an address with
+`?q=` is answered the same, for links that others make.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 from unfold.views import UnfoldModelAdminViewMixin
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from auditing.admin.own import is_own, may_see_rows
-from auditing.admin.record_links import record_url
-from auditing.models import TrackedTable
-from auditing.selectors.versions import versions_of
-from operations.exceptions import CustodyError
+from auditing.admin.find_words import groups_of, missed_words
+from operations.asked import LONGEST
+from operations.finding import sources
+from operations.services.record_find import SECONDS, Found, record_find
+
+LONGER = 20.0
+"""Seconds, when somebody wants it looked for longer."""
 
 
 class FindForm(forms.Form):
-    table = forms.TypedChoiceField(coerce=int, widget=UnfoldAdminSelectWidget)
-    key = forms.CharField(
-        max_length=2_000,
-        strip=False,
-        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "spellcheck": "false"}),
-        help_text="Its id. Of a key of several columns: a,b in the key's order, or a JSON array.",
+    q = forms.CharField(
+        label="What is known of it",
+        max_length=LONGEST,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(
+            {
+                "type": "search",
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "autofocus": "autofocus",
+                "placeholder": "a mail address, a name, a telephone, a number, a day, an id",
+            }
+        ),
     )
-
-    def __init__(self, *args: Any, user: User | AnonymousUser, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["table"]
-        assert isinstance(field, forms.ChoiceField)
-        # Those of applications first.
-        tables = sorted(TrackedTable.objects.all(), key=is_own)
-        field.choices = [
-            (str(each.pk), _words(each)) for each in tables if may_see_rows(user, each)
-        ]
-
-
-def _words(tracked: TrackedTable) -> str:
-    if tracked.untracked_at is None:
-        return str(tracked)
-    return f"{tracked} (until {tracked.untracked_at:%-d %b %Y})"
 
 
 class RecordFindView(UnfoldModelAdminViewMixin, FormView):
-    """A table and a key; then the page of the record."""
-
     form_class = FindForm
     template_name = "auditing/find.html"
-    http_method_names = ("get", "head", "options")
+    http_method_names = ("get", "head", "post", "options")
     raise_exception = True
     title = "Find a record"
 
     def has_permission(self) -> bool:
         return bool(self.model_admin.has_view_permission(self.request))
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        answer = sensitive_post_parameters("q")(super().dispatch)(request, *args, **kwargs)
+        # An address with what was looked for is told to no other site.
+        answer["Referrer-Policy"] = "same-origin"
+        return answer
+
     def get_form_kwargs(self) -> dict[str, Any]:
         kwargs: dict[str, Any] = super().get_form_kwargs()
-        kwargs["user"] = self.request.user
-        if "key" in self.request.GET:
-            # Nothing is changed by looking, and the address can be passed on.
+        if self.request.method != "POST" and "q" in self.request.GET:
             kwargs["data"] = self.request.GET
         return kwargs
 
-    def get_initial(self) -> dict[str, Any]:
-        return {"table": self.request.GET.get("table", "")}
-
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        form = self.get_form()
-        if form.is_bound and form.is_valid():
-            tracked = TrackedTable.objects.get(pk=form.cleaned_data["table"])
-            try:
-                found = versions_of(tracked, form.cleaned_data["key"], limit=1)
-            except CustodyError as error:
-                form.add_error("key", str(error))
-            else:
-                if found.versions:
-                    return HttpResponseRedirect(record_url(tracked, found.record_id))
-                form.add_error("key", f"No version is kept of such a record of {tracked}.")
-        return self.render_to_response(self.get_context_data(form=form))
+        if "key" in request.GET:
+            # As it was written before: a table and a key.
+            asked = {name: request.GET[name] for name in ("table", "key") if name in request.GET}
+            by_key = reverse("admin:auditing_trackedtable_find_key")
+            return HttpResponseRedirect(f"{by_key}?{urlencode(asked)}")
+        return self._answer(self.get_form())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._answer(self.get_form())
+
+    def _answer(self, form: forms.Form) -> HttpResponse:
+        text = form.cleaned_data["q"].strip() if form.is_bound and form.is_valid() else ""
+        context: dict[str, Any] = {"form": form, "asked": text}
+        if text:
+            longer = "longer" in (self.request.POST or self.request.GET)
+            found = record_find(text, seconds=LONGER if longer else SECONDS, user=self.request.user)
+            for source in sources():
+                if self.request.user.is_authenticated:
+                    source.shown(found.hits, self.request.user)
+            context |= self._shown(found, longer=longer)
+        return self.render_to_response(self.get_context_data(**context))
+
+    def _shown(self, found: Found, *, longer: bool) -> dict[str, Any]:
+        return {
+            "found": found,
+            "groups": groups_of(found.hits, self.request.user),
+            "missed": missed_words(found),
+            "more": [str(name) for name in found.more],
+            "took": f"{found.seconds:.1f}",
+            "may_look_longer": not longer
+            and any(each.why == "there was no time" for each in found.missed),
+        }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, opts=self.model_admin.opts, original=self.title)

@@ -14,6 +14,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from auditing.admin.record import RecordCompareView, RecordPageView
+from auditing.admin.record_by_key import RecordByKeyView
 from auditing.admin.record_find import RecordFindView
 from auditing.admin.record_note import RecordNoteView
 from auditing.admin.record_redact import RecordRedactView
@@ -128,6 +129,7 @@ class TrackedTableAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [
             self.at("find/", RecordFindView, "find"),
+            self.at("find/key/", RecordByKeyView, "find_key"),
             self.at("<int:pk>/adjust/", AdjustView, "adjust"),
             self.at("<int:pk>/sync/", SyncView, "sync"),
             self.at("<int:pk>/untrack/", UntrackView, "untrack"),

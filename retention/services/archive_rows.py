@@ -123,6 +123,29 @@ class ArchiveRows:
             except (DataError, IntegrityError) as error:
                 raise self._unreadable(part, error) from error
 
+    def ask(
+        self, select: sql.Composable, records: Sequence[bytes], *, where: sql.Composable
+    ) -> list[tuple[Any, ...]]:
+        """Asks `select` of these records of the CSV, numbered from 1; of those that are wanted.
+
+        Raises:
+            ArchiveDamaged: one of them has a value that cannot be read.
+        """
+        try:
+            with transaction.atomic(using=self._using):
+                self._empty(restart=True)
+                columns = sql.SQL(", ").join(staged(each.place) for each in self.columns)
+                copy_in(ROWS, columns, [HEADER, *records], where=where, using=self._using)
+                with connections[self._using].cursor() as cursor:
+                    cursor.execute(select)
+                    found: list[tuple[Any, ...]] = cursor.fetchall()
+                    return found
+        except (DataError, IntegrityError) as error:
+            sort = type(error.__cause__).__name__
+            raise ArchiveDamaged(
+                f"{self.archive.name} has a value that cannot be read ({sort})."
+            ) from error
+
     def close(self) -> None:
         """Drops the temporary table: while it is there, its columns' types are in use."""
         # Another session has no such table.

@@ -108,7 +108,7 @@ def test_their_rows_are_for_those_who_may_see_the_objects(
     auditor = signed_in(somebody("paul", role="auditor"))
     statement = f"{LOG}/{change.pk}/change/"
     record = f"/admin/auditing/trackedtable/{users.pk}/record/{sue.pk}/"
-    find = "/admin/auditing/trackedtable/find/"
+    find = "/admin/auditing/trackedtable/find/key/"
     assert "Susannah" in text_of(auditor.get(statement))
     assert "Susannah" in text_of(auditor.get(record))
     assert f'<option value="{users.pk}"' in auditor.get(find).content.decode()

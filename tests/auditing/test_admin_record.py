@@ -190,7 +190,7 @@ def test_a_record_is_found_by_its_key(
     notes: TrackedTable, execute: Execute, support: Client
 ) -> None:
     execute("INSERT INTO app.notes VALUES ('a/b', 'First')")
-    find = "/admin/auditing/trackedtable/find/"
+    find = "/admin/auditing/trackedtable/find/key/"
     found = support.get(find, {"table": notes.pk, "key": "a/b"})
     assert (found.status_code, found["Location"]) == (302, record_url(notes, "a/b"))
     assert "No version is kept" in text_of(support.get(find, {"table": notes.pk, "key": "zz"}))

@@ -1,0 +1,127 @@
+"""What a search found, as its page shows it: grouped by where the records are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from auditing.admin.words import actor_name
+from operations.admin.show import badge, when
+from operations.find_presenting import short
+from operations.finding import Hit, Place
+from operations.services.record_find import Found
+
+_GROUPS = {
+    "live": "Live",
+    "bin": "In the bin",
+    "archive": "In archives of purges",
+    "history": "In the history",
+}
+_BADGES = {
+    "live": ("Live", "success"),
+    "bin": ("Bin", "info"),
+    "archive": ("Archive", "warning"),
+    "history": ("History", ""),
+}
+_BRINGS_BACK = ("Restore",)
+_SHOWN_VALUES = 4
+
+
+@dataclass(frozen=True)
+class Button:
+    text: str
+    url: str
+    posts: tuple[tuple[str, str], ...]
+    icon: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class PlaceLine:
+    badge: SafeString
+    what: str
+    when: SafeString | str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class HitLine:
+    title: str
+    rest: list[tuple[str, str]]
+    table: str
+    record_id: str
+    by: str
+    held: list[str]
+    places: list[PlaceLine]
+    button: Button | None
+    command: str
+
+
+def groups_of(hits: Sequence[Hit], user: User | AnonymousUser) -> list[dict[str, Any]]:
+    """By the best place of each record, in the order of the best hits."""
+    groups: dict[str, list[HitLine]] = {}
+    for hit in hits:
+        title = _GROUPS.get(hit.best.kind, hit.best.kind.capitalize())
+        groups.setdefault(title, []).append(_line(hit, user))
+    return [{"title": title, "lines": lines} for title, lines in groups.items()]
+
+
+def missed_words(found: Found) -> list[tuple[str, str]]:
+    """For each reason what was not looked at: `there was no time`, `shop.a, shop.b`."""
+    reasons: dict[str, list[str]] = {}
+    for each in found.missed:
+        reasons.setdefault(each.why, []).append(each.what)
+    return [(why, ", ".join(what)) for why, what in reasons.items()]
+
+
+def _line(hit: Hit, user: User | AnonymousUser) -> HitLine:
+    values = [(name, short(text)) for name, text in hit.values[:_SHOWN_VALUES]]
+    button, place = _button(hit, user)
+    return HitLine(
+        title=values[0][1] if values else hit.record_id,
+        rest=values[1:],
+        table=str(hit.table),
+        record_id=hit.record_id if hit.keyed else "",
+        by=", ".join(hit.by),
+        held=hit.held,
+        places=[_place(each) for each in hit.places],
+        button=button,
+        command=f"manage.py {place.command}" if place is not None and place.command else "",
+    )
+
+
+def _place(place: Place) -> PlaceLine:
+    text, colour = _BADGES.get(place.kind, (place.kind.capitalize(), ""))
+    return PlaceLine(
+        badge(text, colour),
+        place.what,
+        when(place.at) if place.at is not None else "",
+        actor_name(place.by) if place.by else "",
+        place.why,
+    )
+
+
+def _button(hit: Hit, user: User | AnonymousUser) -> tuple[Button | None, Place | None]:
+    """The one that brings it back, for who may; else the one that shows it."""
+    for place in hit.places:
+        name, arguments, query = place.address
+        if not name or (place.needs and not user.has_perm(place.needs)):
+            continue
+        brings = place.button.startswith(_BRINGS_BACK)
+        return (
+            Button(
+                place.button,
+                f"{reverse(name, args=arguments)}{query}",
+                place.posts,
+                "settings_backup_restore" if brings else "history",
+                "primary" if brings and hit.best.kind != "live" else "",
+            ),
+            place,
+        )
+    return None, None

@@ -1,0 +1,157 @@
+"""Finding a record wherever it is: every source is asked, and what they tell is put together.
+
+It changes nothing. The text that is looked for is personal data: it is bound, never logged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from operations.asked import asked
+from operations.catalogue.types import TableName
+from operations.finding import Hit, NotLooked, Person, Search, Stage, sources
+
+SECONDS = 1.6
+"""For all sources together; then what was not looked at is said."""
+LONGEST = 120.0
+LIMIT = 30
+"""Records that are told."""
+_ABOUT = 0.3
+"""Seconds for what the sources know of the records that were found."""
+_LEAST_OF_TABLE = 8
+_UNTIL = {Stage.EXACT: 0.5, Stage.TELLING: 0.85, Stage.DEEP: 1.0}
+"""Of the time, where each stage ends; one that is done earlier leaves more to the next."""
+_TEXTS = ", its long texts"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a search."""
+
+    hits: tuple[Hit, ...]
+    """The best first."""
+    missed: tuple[NotLooked, ...]
+    """What was not looked at, or not to its end; empty: everything was."""
+    more: tuple[TableName, ...]
+    """Tables of which there are more records than are told."""
+    seconds: float
+    problem: str = ""
+    """Why no value can be equal to the text; then nothing was looked at."""
+
+    @property
+    def complete(self) -> bool:
+        """No hit means that there is none."""
+        return not self.missed and not self.problem
+
+
+def record_find(
+    text: str,
+    *,
+    tables: Collection[TableName] = (),
+    limit: int = LIMIT,
+    seconds: float = SECONDS,
+    user: Person | None = None,
+    using: str = "default",
+) -> Found:
+    """The records that a text names, with all places where each is.
+
+    Args:
+        tables: only records of these; empty: of all that are governed and those beside them.
+        limit: records that are told at most.
+        seconds: after which it stops and says what it did not look at.
+        user: who is shown the answer; None: whoever has a shell, who sees everything.
+    """
+    began = time.monotonic()
+    wanted = asked(text)
+    if wanted.problem:
+        return Found((), (), (), 0.0, wanted.problem)
+    each_table = limit if len(tables) == 1 else max(min(limit, _LEAST_OF_TABLE), limit // 3)
+    search = Search(wanted, each_table, user, frozenset(tables), using)
+    ends = began + seconds
+    hits = _ranked(_merged(_told(search, began, ends - min(_ABOUT, seconds / 5))))
+    told = hits[:limit]
+    search.more |= {hit.table for hit in hits[limit:]}
+    _complete(told, search, max(ends, time.monotonic() + _ABOUT))
+    for hit in told:
+        hit.places.sort(key=lambda place: place.order)
+    return Found(
+        tuple(_ranked(told)),
+        _once(search.missed),
+        tuple(sorted(search.more)),
+        time.monotonic() - began,
+    )
+
+
+def _told(search: Search, began: float, ends: float) -> Iterable[Hit]:
+    """Stage by stage. In a stage each source has its part of what is left of it, and what it leaves
+    is the next one's; indexes answer so soon that they are given all the stage has."""
+    for stage in Stage:
+        stage_ends = began + (ends - began) * _UNTIL[stage]
+        asked_now = [source for source in sources() if stage in source.weights]
+        for place, source in enumerate(asked_now):
+            now = time.monotonic()
+            waiting = sum(each.weights[stage] for each in asked_now[place:])
+            part = 1.0 if stage is Stage.EXACT else source.weights[stage] / waiting
+            search.until = now + max(stage_ends - now, 0.0) * part
+            yield from source.find(search, stage)
+
+
+def _complete(hits: list[Hit], search: Search, ends: float) -> None:
+    """What every source knows of the records that are told; each has its part of the time."""
+    asked_now = sources()
+    for place, source in enumerate(asked_now):
+        now = time.monotonic()
+        search.until = now + max(ends - now, 0.0) / (len(asked_now) - place) * 2
+        source.about(hits, search)
+
+
+def _merged(found: Iterable[Hit]) -> list[Hit]:
+    """One hit for a record, however many sources tell of it."""
+    records: dict[tuple[TableName, str], Hit] = {}
+    for number, hit in enumerate(found):
+        # Rows without a key cannot be told to be the same.
+        named = (hit.table, hit.record_id if hit.keyed else f"\0{number}")
+        known = records.setdefault(named, hit)
+        if known is not hit:
+            _join(known, hit)
+    return list(records.values())
+
+
+def _join(known: Hit, hit: Hit) -> None:
+    if hit.best.order < known.best.order and hit.values:
+        known.values = hit.values
+    known.fit = min(known.fit, hit.fit)
+    known.by = tuple(dict.fromkeys((*known.by, *hit.by)))
+    known.places += [
+        place
+        for place in hit.places
+        if not any(
+            place.kind == other.kind and place.facts == other.facts for other in known.places
+        )
+    ]
+
+
+def _ranked(hits: list[Hit]) -> list[Hit]:
+    return sorted(
+        hits,
+        key=lambda hit: (
+            hit.fit,
+            hit.best.order,
+            str(hit.table),
+            len(hit.record_id),
+            hit.record_id,
+        ),
+    )
+
+
+def _once(missed: Iterable[NotLooked]) -> tuple[NotLooked, ...]:
+    """Of a table that was not looked at at all its texts need no mention of their own."""
+    found = list(dict.fromkeys(missed))
+    whole = {each.what for each in found}
+    return tuple(
+        each
+        for each in found
+        if not (each.what.endswith(_TEXTS) and each.what.removesuffix(_TEXTS) in whole)
+    )
