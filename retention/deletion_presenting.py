@@ -72,8 +72,11 @@ def refused_lines(refused: list[dict[str, Any]] | tuple[dict[str, Any], ...]) ->
     for each in refused:
         over = "over " if each.get("more") else ""
         some = ", ".join(str(record) for record in each.get("records", [])[:3])
+        held = ", ".join(each.get("held_by", ()))
         lines.append(
-            f"{over}{rows_words(each['rows'])} of {each['table']} ({each['constraint']}): {some}"
+            f"{over}{rows_words(each['rows'])} of {each['table']} ({each['constraint']})"
+            + (f": {some}" if some else "")
+            + (f": {held} forbids to change them" if held else "")
         )
     return lines
 

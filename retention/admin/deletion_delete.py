@@ -118,6 +118,11 @@ class RecordDeleteView(ConfirmView):
 
 def _refusal(each: dict[str, Any]) -> str:
     rows = int(each.get("rows", 0))
+    if held := ", ".join(each.get("held_by", ())):
+        return (
+            f"{number(rows)} row{'' if rows == 1 else 's'} of {each.get('table', '')} would lose "
+            f"the reference to it, which {held} forbids."
+        )
     records = ", ".join(map(str, each.get("records", [])))
     some = f" ({records}{', ...' if rows > len(each.get('records', [])) else ''})"
     verb = "refers" if rows == 1 else "refer"

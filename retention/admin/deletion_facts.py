@@ -179,6 +179,7 @@ def refused_lines(
             "table": each.get("table", ""),
             "rows": records_words(int(each.get("rows", 0))),
             "constraint": each.get("constraint", ""),
+            "held_by": ", ".join(each.get("held_by", ())),
             "records": [
                 record_shown(names[each["table"]], str(record), tracked)
                 if each.get("table") in names

@@ -10,22 +10,23 @@ application's `custody.soft_delete(...)` and the console do the same.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from django.contrib.auth.models import User
-from django.db import DatabaseError, DataError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
 from auditing.context import acting, context_send
 from operations.acting import acting_now, person_fields
 from operations.catalogue.read import table as read_table
-from operations.catalogue.types import TableName
+from operations.catalogue.types import Table, TableName
 from operations.record_ids import NoRecordId, key_values
 from operations.session import set_local
 from retention.exceptions import DeletionRefused, SoftDeleteMissing
 from retention.models import Deletion, DeletionTable, SoftDeleteTable
+from retention.selectors.deletion_holds import severed_held
 from retention.selectors.deletion_rows import SeveredCount, severed_counts
 from retention.selectors.softdelete import softdelete_table_of
 
@@ -57,6 +58,14 @@ class _Undo(Exception):
     """Takes back what a dry run tried."""
 
 
+class _Refusal(Exception):
+    """In a sentence, with the rows that refuse as `Deletion.refused` has them."""
+
+    def __init__(self, message: str, entries: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.entries = entries or []
+
+
 def record_delete(
     *,
     table: TableName,
@@ -80,31 +89,48 @@ def record_delete(
         raise SoftDeleteMissing(
             f"{table} does not have soft delete. Enable it: manage.py softdelete_enable {table}"
         )
-    keys = [list(key_values(record_id, read_table(governed.table, using=using)))]
+    target = read_table(governed.table, using=using)
+    keys = [list(key_values(record_id, target))]
     try:
         with acting(**person_fields(actor), reason=reason), transaction.atomic(using=using):
             set_local(LIMITS, using=using)
             context_send(using=using)
+            _refuse_held(target, record_id, using)
             found = _deleted(governed, record_id, _delete(governed, keys, reason, using), using)
             if dry_run:
                 raise _Undo
     except _Undo:
-        return Deleted(None, found.table, found.record_id, found.tables, found.severed, (), True)
-    except DataError as error:
-        raise NoRecordId(
-            f"{record_id!r} is no key of {governed.table}: {str(error).partition(chr(10))[0]}."
-        ) from None
+        return replace(found, deletion=None, dry_run=True)
     except DatabaseError as error:
-        refused = _refused(error)
-        if refused is None:
-            raise
-        message, entries = refused
-        if dry_run and entries:
-            return Deleted(None, governed.table, record_id, (), (), tuple(entries), True)
-        if entries and not dry_run:
-            _keep_attempt(governed, record_id, actor, reason, entries)
-        raise DeletionRefused(f"{message} Nothing was deleted.") from None
-    return found
+        refusal = _refusal(error, governed, record_id)
+    except _Refusal as error:
+        refusal = error
+    else:
+        return found
+    if dry_run and refusal.entries:
+        return Deleted(None, governed.table, record_id, (), (), tuple(refusal.entries), True)
+    if refusal.entries:
+        _keep_attempt(governed, record_id, actor, reason, refusal.entries)
+    raise DeletionRefused(f"{refusal} Nothing was deleted.")
+
+
+def _refuse_held(table: Table, record_id: str, using: str) -> None:
+    """Rows that a hold protects would be changed, and not be recognised by it afterwards."""
+    held = severed_held(table=table, record_id=record_id, using=using)
+    if held:
+        raise _Refusal(
+            f"{table.name} {record_id} cannot be deleted: {'; '.join(map(str, held))}.",
+            [
+                {
+                    "table": str(each.table),
+                    "constraint": each.constraint,
+                    "rows": each.rows,
+                    "records": [],
+                    "held_by": list(each.by),
+                }
+                for each in held
+            ],
+        )
 
 
 def _delete(governed: SoftDeleteTable, keys: list[list[str]], reason: str, using: str) -> Deletion:
@@ -127,17 +153,16 @@ def _deleted(governed: SoftDeleteTable, record_id: str, deletion: Deletion, usin
     )
 
 
-def _refused(error: DatabaseError) -> tuple[str, list[dict[str, Any]]] | None:
-    """What the database said, as a sentence, and the rows that refuse; None for another error."""
+def _refusal(error: DatabaseError, governed: SoftDeleteTable, record_id: str) -> _Refusal:
+    """What the database said, as a sentence. Raises NoRecordId, and any error that is another."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
-        return None
+        raise error
     message = f"{cause.diag.message_primary}."
+    if isinstance(cause, psycopg.DataError):
+        raise NoRecordId(f"{record_id!r} is no key of {governed.table}: {message}") from None
     if isinstance(cause, psycopg.errors.ForeignKeyViolation | psycopg.errors.NotNullViolation):
-        try:
-            return message, list(json.loads(cause.diag.message_detail or "[]"))
-        except json.JSONDecodeError:
-            return message, []
+        return _Refusal(message, _entries(cause.diag.message_detail))
     if isinstance(
         cause,
         psycopg.errors.NoDataFound
@@ -145,8 +170,16 @@ def _refused(error: DatabaseError) -> tuple[str, list[dict[str, Any]]] | None:
         | psycopg.errors.RaiseException,
     ):
         hint = cause.diag.message_hint
-        return f"{message} {hint}" if hint else message, []
-    return None
+        return _Refusal(f"{message} {hint}" if hint else message)
+    raise error
+
+
+def _entries(detail: str | None) -> list[dict[str, Any]]:
+    """Those of our own refusal; a constraint of the table's own tells in words."""
+    try:
+        return list(json.loads(detail or "[]"))
+    except json.JSONDecodeError:
+        return []
 
 
 def _keep_attempt(

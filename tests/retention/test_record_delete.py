@@ -19,6 +19,7 @@ from retention.exceptions import DeletionRefused, SoftDeleteMissing
 from retention.models import Deletion, DeletionTable, SeveredReference
 from retention.services.record_delete import record_delete
 
+from .holding import place, release
 from .shop import SHOP, active, everything, shop_open
 from .softdeleting import app, enable, soft_delete
 
@@ -94,6 +95,31 @@ def test_a_row_that_refers_and_stays_refuses_the_whole(
         ("app.invoices", 2, ["10", "11"])
     ]
     assert not DeletionTable.objects.exists()
+
+
+def test_a_hold_on_what_would_lose_its_reference_refuses(
+    shop: None, execute: Execute, person: User
+) -> None:
+    """Its condition would not see the row any more."""
+    place("2031-17", "app.orders", where="address_id = 1 AND customer_id = 2")
+    before = everything(execute)
+    arguments: dict[str, Any] = {"table": app("customers"), "record_id": "1", "actor": person}
+
+    with pytest.raises(DeletionRefused, match=r"a row of app\.orders.*hold 2031-17 forbids"):
+        record_delete(**arguments)
+
+    assert everything(execute) == before
+    [entry] = Deletion.objects.get(state="refused").refused
+    assert (entry["table"], entry["rows"], entry["held_by"]) == ("app.orders", 1, ["hold 2031-17"])
+    assert record_delete(**arguments, dry_run=True).refused[0]["held_by"] == ["hold 2031-17"]
+    release("2031-17")
+    record_delete(**arguments)
+
+
+def test_a_held_record_can_be_deleted_since_it_stays(shop: None, person: User) -> None:
+    place("2031-17", "app.orders", where="customer_id = 1")
+
+    assert record_delete(table=app("orders"), record_id="1", actor=person).rows == 4
 
 
 def test_rows_that_go_along_need_soft_delete_themselves(
