@@ -67,21 +67,19 @@ def deletion_search(
     """
     end = before if before is not None else _END
     found = _by_itself(remembered, asked, end, size, rows=rows)
-    looks: list[Look] = []
-    if rows:
-        looks = _look(remembered, asked, end, size, using)
-        for look in looks:
-            for number, record in look.found.items():
-                found.setdefault(number, Hit(look.table.name, record))
+    texts, documents = _look(remembered, asked, end, size, using) if rows else ([], [])
+    for look in (*texts, *documents):
+        for number, record in look.found.items():
+            found.setdefault(number, Hit(look.table.name, record))
     # What lies below the place to which an unfinished table was looked through may have a gap.
-    open_looks = [look for look in looks if not look.done]
-    came_to = [look.passed for look in open_looks if look.passed < end]
+    came_to = [look.passed for look in texts if not look.done and look.passed < end]
     floor = max(came_to, default=0)
     numbers = sorted((number for number in found if number >= floor), reverse=True)
     fits = Deletion.objects.filter(days(asked) & others(asked))
     chosen = list(fits.filter(pk__in=numbers).order_by("-pk")[: size + 1])
     hits = {each.pk: found[each.pk] for each in chosen[:size]}
-    unfinished = tuple(dict.fromkeys(look.table.name for look in open_looks))
+    left = [look.table.name for look in (*texts, *documents) if not look.done]
+    unfinished = tuple(dict.fromkeys(left))
     if len(chosen) > size:
         return Found(chosen[:size], chosen[size - 1].pk, hits)
     return Found(chosen, floor or None, hits, unfinished, _moment(floor))
@@ -121,8 +119,8 @@ def _bounds(day: date) -> tuple[datetime, datetime]:
 
 def _look(
     remembered: Remembered, asked: DeletionFilter, end: int, size: int, using: str
-) -> list[Look]:
-    """In turn a window of each table, readable columns first, until all is done or the time is."""
+) -> tuple[list[Look], list[Look]]:
+    """In turn a window of each table, until all is looked through or the time is over."""
     oids = list(softdelete_tables(using=using).values_list("table_oid", flat=True))
     tables = [
         table
@@ -131,12 +129,13 @@ def _look(
     ]
     budget = Budget(SECONDS)
     looks = looks_at(sorted(tables, key=lambda table: table.name), remembered, asked, end)
-    waiting = [look for look in looks if not look.done]
-    while waiting:
-        for look in waiting:
-            try:
-                look.step(budget, size=size, using=using)
-            except TooSlow:
-                return looks
-        waiting = [look for look in waiting if not look.done]
+    try:
+        for part in looks:
+            waiting = part
+            while waiting:
+                for look in waiting:
+                    look.step(budget, size=size, using=using)
+                waiting = [look for look in waiting if not look.done]
+    except TooSlow:
+        pass
     return looks

@@ -86,20 +86,19 @@ class Look:
 
 def looks_at(
     tables: Iterable[Table], remembered: Remembered, asked: DeletionFilter, end: int
-) -> list[Look]:
-    """The columns by which people know rows, of every table; then all other text."""
+) -> tuple[list[Look], list[Look]]:
+    """For every table its text, keys and readable numbers and days; then documents, which take
+    longer."""
     first, then = [], []
     for table in tables:
         readable = readable_columns(table, most=_ALL)
-        others = [column for column in table.columns if column not in readable]
-        first.append(Look(table, _fits(table, readable, remembered, keys=True), asked, end))
-        if texts := [column for column in others if _is_searched(column)]:
-            then.append(Look(table, _fits(table, (*readable, *texts), remembered), asked, end))
-    return first + then
-
-
-def _is_searched(column: Column) -> bool:
-    return not is_secret(column) and (column.category == "S" or is_document(column))
+        others = [c for c in table.columns if c not in readable and not is_secret(c)]
+        texts = (*readable, *(column for column in others if column.category == "S"))
+        first.append(Look(table, _fits(table, texts, remembered, keys=True), asked, end))
+        if documents := tuple(column for column in others if is_document(column)):
+            # Words may stand in a document and beside it.
+            then.append(Look(table, _fits(table, (*texts, *documents), remembered), asked, end))
+    return first, then
 
 
 def _record(table: Table) -> sql.Composable:
