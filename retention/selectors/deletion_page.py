@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from psycopg import sql
 
-from retention.models import Deletion, DeletionTable
+from retention.models import Deletion
+from retention.selectors.deletion_conditions import days, last_looked_at, newest, others
 from retention.selectors.deletions import DeletionFilter
 
 LOOKED_AT = 20_000
@@ -30,60 +31,27 @@ class DeletionPage:
 
 
 def deletions_page(
-    asked: DeletionFilter, *, before: int | None = None, size: int = 50
+    asked: DeletionFilter, *, before: int | None = None, size: int = 50, using: str = "default"
 ) -> DeletionPage:
     """The newest deletions before `before` that are what is asked for."""
-    bounds = days(asked) & _older_than(before)
-    ordered = Deletion.objects.filter(bounds).order_by("-deleted_at", "-pk")
-    if not (asked.state or asked.table or asked.actor):
-        return _full(list(ordered[: size + 1]), size)
-    looked_at = ordered.values("pk")[:LOOKED_AT]
-    found = _chosen(Deletion.objects.filter(pk__in=looked_at).filter(others(asked)), size)
+    bounds = [*days(asked), *_older_than(before, using)]
+    rest = others(asked)
+    found = newest(bounds, rest, looked_at=LOOKED_AT, most=size + 1, using=using)
     if len(found) > size:
-        return _full(found, size)
-    last = ordered.only("pk", "deleted_at")[LOOKED_AT - 1 : LOOKED_AT].first()
-    if last is None:
-        return DeletionPage(found, None)
-    return DeletionPage(found, last.pk, last.deleted_at)
+        return DeletionPage(found[:size], found[size - 1].pk)
+    last = last_looked_at(bounds, looked_at=LOOKED_AT, using=using) if rest else None
+    return DeletionPage(found, *(last or (None, None)))
 
 
-def days(asked: DeletionFilter) -> Q:
-    """By the index that the list is in the order of."""
-    found = Q()
-    if asked.since is not None:
-        found &= Q(deleted_at__gte=asked.since)
-    if asked.until is not None:
-        found &= Q(deleted_at__lt=asked.until)
-    return found
-
-
-def others(asked: DeletionFilter) -> Q:
-    """What else is asked for; of a table also deletions that began elsewhere."""
-    found = Q()
-    if asked.state:
-        found &= Q(state=asked.state)
-    if asked.actor:
-        found &= Q(actor__icontains=asked.actor)
-    if asked.table is not None:
-        of = Q(schema_name=asked.table.schema, table_name=asked.table.name)
-        along = DeletionTable.objects.filter(of, deletion=OuterRef("pk"))
-        found &= of | Q(Exists(along))
-    return found
-
-
-def _chosen(found: QuerySet[Deletion], size: int) -> list[Deletion]:
-    return list(found.order_by("-deleted_at", "-pk")[: size + 1])
-
-
-def _full(found: list[Deletion], size: int) -> DeletionPage:
-    return DeletionPage(found[:size], found[size - 1].pk if len(found) > size else None)
-
-
-def _older_than(before: int | None) -> Q:
+def _older_than(before: int | None, using: str) -> list[sql.Composable]:
     if before is None:
-        return Q()
-    at = Deletion.objects.filter(pk=before).values_list("deleted_at", flat=True).first()
+        return []
+    deletions = Deletion.objects.using(using).filter(pk=before)
+    at = deletions.values_list("deleted_at", flat=True).first()
     if at is None:
-        return Q(pk__lt=before)
-    # The first part is what the index serves.
-    return Q(deleted_at__lte=at) & (Q(deleted_at__lt=at) | Q(pk__lt=before))
+        return [sql.SQL("d.id < {}").format(sql.Literal(before))]
+    return [
+        sql.SQL("(d.deleted_at, d.id) < ({}::timestamptz, {})").format(
+            sql.Literal(at), sql.Literal(before)
+        )
+    ]

@@ -10,13 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from django.db.models import Q
 from django.utils import timezone
+from psycopg import sql
 
 from operations.catalogue.read import tables_by_oid
 from operations.catalogue.types import TableName
 from retention.models import Deletion
-from retention.selectors.deletion_page import LOOKED_AT, days, others
+from retention.selectors.deletion_conditions import (
+    BY_NUMBER,
+    all_of,
+    days,
+    holds_word,
+    newest,
+    others,
+)
+from retention.selectors.deletion_page import LOOKED_AT
 from retention.selectors.deletion_windows import Look, looks_at
 from retention.selectors.deletions import DeletionFilter
 from retention.selectors.preview_budget import Budget, TooSlow
@@ -66,7 +74,7 @@ def deletion_search(
             so only for who may see them.
     """
     end = before if before is not None else _END
-    found = _by_itself(remembered, asked, end, size, rows=rows)
+    found = _by_itself(remembered, asked, end, size, rows=rows, using=using)
     texts, documents = _look(remembered, asked, end, size, using) if rows else ([], [])
     for look in (*texts, *documents):
         for number, record in look.found.items():
@@ -75,8 +83,15 @@ def deletion_search(
     came_to = [look.passed for look in texts if not look.done and look.passed < end]
     floor = max(came_to, default=0)
     numbers = sorted((number for number in found if number >= floor), reverse=True)
-    fits = Deletion.objects.filter(days(asked) & others(asked))
-    chosen = list(fits.filter(pk__in=numbers).order_by("-pk")[: size + 1])
+    known = sql.SQL("d.id = ANY ({}::bigint[])").format(sql.Literal(numbers))
+    chosen = newest(
+        [known],
+        [*days(asked), *others(asked)],
+        order=BY_NUMBER,
+        looked_at=len(numbers),
+        most=size + 1,
+        using=using,
+    )
     hits = {each.pk: found[each.pk] for each in chosen[:size]}
     left = [look.table.name for look in (*texts, *documents) if not look.done]
     unfinished = tuple(dict.fromkeys(left))
@@ -91,24 +106,38 @@ def _moment(number: int) -> datetime | None:
 
 
 def _by_itself(
-    remembered: Remembered, asked: DeletionFilter, end: int, size: int, *, rows: bool
+    remembered: Remembered, asked: DeletionFilter, end: int, size: int, *, rows: bool, using: str
 ) -> dict[int, Hit]:
     """By its number, who deleted it, why, and when."""
-    words = Q()
-    for word in remembered.words:
-        said = Q(actor__icontains=word) | Q(reason__icontains=word)
-        words &= (said | Q(record_id=word)) if rows else said
+    words = [all_of([_said(word, rows=rows) for word in remembered.words])]
     if remembered.number is not None:
-        words |= Q(pk=remembered.number)
+        words.append(sql.SQL("d.id = {}").format(sql.Literal(remembered.number)))
     if remembered.day is not None:
         first, last = _bounds(remembered.day)
-        words |= Q(deleted_at__gte=first, deleted_at__lt=last)
-    newest = Deletion.objects.filter(pk__lt=end).order_by("-pk").values("pk")[:LOOKED_AT]
-    near = Deletion.objects.filter(pk__in=newest).filter(words & days(asked) & others(asked))
-    numbers = list(near.order_by("-pk").values_list("pk", flat=True)[: size + 1])
+        words.append(all_of(days(DeletionFilter(since=first, until=last))))
+    near = newest(
+        [sql.SQL("d.id < {}").format(sql.Literal(end))],
+        [
+            sql.SQL("(({}))").format(sql.SQL(") OR (").join(words)),
+            *days(asked),
+            *others(asked),
+        ],
+        order=BY_NUMBER,
+        looked_at=LOOKED_AT,
+        most=size + 1,
+        using=using,
+    )
+    numbers = [each.pk for each in near]
     if remembered.number is not None and remembered.number < end:
         numbers.append(remembered.number)
     return {number: Hit() for number in numbers}
+
+
+def _said(word: str, *, rows: bool) -> sql.Composable:
+    parts = [holds_word("d.actor", word), holds_word("d.reason", word)]
+    if rows:
+        parts.append(sql.SQL("d.record_id = {}").format(sql.Literal(word)))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 
 def _bounds(day: date) -> tuple[datetime, datetime]:

@@ -9,11 +9,12 @@ from typing import Any
 from psycopg import sql
 
 from operations.catalogue.identifiers import Identifier
-from operations.catalogue.types import Column, Table, TableName
+from operations.catalogue.types import Column, Table
 from operations.masking import is_document
 from operations.readable import is_secret, readable_columns
 from operations.record_ids import NoRecordId, key_columns, record_id
 from operations.session import set_local
+from retention.selectors.deletion_conditions import all_of, days, others
 from retention.selectors.deletions import DeletionFilter
 from retention.selectors.preview_budget import Budget
 from retention.selectors.remembered import Remembered
@@ -158,31 +159,9 @@ def _equal(name: sql.Composable, word: str) -> sql.Composable:
 
 def _chosen(asked: DeletionFilter) -> sql.Composable:
     """What the deletion itself has to be, so that a page is not filled with what does not fit."""
-    parts: list[sql.Composable] = []
-    if asked.state:
-        parts.append(sql.SQL("d.state = {}").format(sql.Literal(asked.state)))
-    if asked.actor:
-        parts.append(
-            sql.SQL("pg_catalog.strpos(pg_catalog.lower(d.actor), {}) > 0").format(
-                sql.Literal(asked.actor.lower())
-            )
-        )
-    if asked.since is not None:
-        parts.append(sql.SQL("d.deleted_at >= {}::timestamptz").format(sql.Literal(asked.since)))
-    if asked.until is not None:
-        parts.append(sql.SQL("d.deleted_at < {}::timestamptz").format(sql.Literal(asked.until)))
-    if asked.table is not None:
-        parts.append(_along(asked.table))
+    parts = [*days(asked), *others(asked)]
     if not parts:
         return sql.SQL("")
     return sql.SQL(
         " AND EXISTS (SELECT FROM custody.retention_deletion d WHERE d.id = t.deletion_id AND {})"
-    ).format(sql.SQL(" AND ").join(parts))
-
-
-def _along(name: TableName) -> sql.Composable:
-    """Rows of the table went along."""
-    return sql.SQL(
-        "EXISTS (SELECT FROM custody.retention_deletiontable e WHERE e.deletion_id = d.id"
-        " AND (e.schema_name, e.table_name) = ({}, {}))"
-    ).format(sql.Literal(name.schema), sql.Literal(name.name))
+    ).format(all_of(parts))

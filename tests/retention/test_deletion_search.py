@@ -9,7 +9,7 @@ import pytest
 
 from operations.catalogue.types import TableName
 from retention.models import Deletion
-from retention.selectors import deletion_windows
+from retention.selectors import deletion_page, deletion_windows
 from retention.selectors.deletion_page import deletions_page
 from retention.selectors.deletion_search import Found, deletion_search
 from retention.selectors.deletion_windows import Look
@@ -130,3 +130,17 @@ def test_the_list_itself_is_paged_in_the_order_of_time(deleted: list[int]) -> No
     third = deletions_page(ANY, before=second.older, size=10)
     assert [each.pk for page in (first, second, third) for each in page.deletions] == deleted
     assert third.older is None
+
+
+def test_what_is_rare_is_looked_for_a_stretch_at_a_time(
+    deleted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion_page, "LOOKED_AT", 10)
+    asked = DeletionFilter(table=app("notes"))
+    pages = [deletions_page(asked)]
+    while (before := pages[-1].older) is not None:
+        pages.append(deletions_page(asked, before=before))
+    assert [len(page.deletions) for page in pages] == [0, 1, 0]
+    at = Deletion.objects.get(pk=deleted[9]).deleted_at
+    assert (pages[0].older, pages[0].looked_back_to) == (deleted[9], at)
+    assert pages[-1].looked_back_to is None
