@@ -89,8 +89,10 @@ class RecordDeleteView(ConfirmView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         preview = self.preview
         shown = row_read(self.table, self.record_id)
-        words = shown.words(masks=not may_see_values(self.request.user)) if shown else []
-        name = words[0] if words else self.record_id
+        masks = not may_see_values(self.request.user)
+        words = shown.words(masks=masks) if shown else []
+        name = shown.name(masks=masks) if shown else ""
+        name = name or f"{self.table.name.name} {key_words(self.record_id)}"
         self.title = f"Delete {name}"
         self.consequence = (
             "Nobody sees it from then on, and nothing is destroyed before its grace of "

@@ -99,9 +99,9 @@ def who_shown(actor: str) -> SafeString | str:
 
 
 def title_of(deletion: Deletion, roots: Sequence[RowText], *, masks: bool) -> str:
-    """`Ada Lovelace`, `Ada Lovelace, Ben and 3 more`, or its key where nothing else is known."""
-    names = [(root.words(masks=masks) or [root.record_id])[0] for root in roots]
-    if not names:
+    """`Ada Lovelace`, `Ada Lovelace, Ben and 3 more`, or `orders 17` where it has no name."""
+    names = [name for root in roots if (name := root.name(masks=masks))]
+    if len(names) < len(roots) or not names:
         return _by_key(deletion, masks=masks)
     more = deletion.roots - len(names)
     told = ", ".join(names)
@@ -110,15 +110,19 @@ def title_of(deletion: Deletion, roots: Sequence[RowText], *, masks: bool) -> st
 
 def _by_key(deletion: Deletion, *, masks: bool) -> str:
     if not deletion.record_id:
-        return records_words(deletion.roots)
+        return f"{records_words(deletion.roots)} of {deletion.table_name}"
     # A key may be a mail address, and there is no column at hand to judge it by.
     readable = not masks or deletion.record_id.isdecimal()
-    return deletion.record_id if readable else HIDDEN
+    key = key_words(deletion.record_id) if readable else HIDDEN
+    return f"{deletion.table_name} {key}"
 
 
 def details_of(roots: Sequence[RowText], *, masks: bool) -> str:
     """What else stands for the one record that it began with."""
-    return ", ".join(roots[0].words(masks=masks)[1:3]) if len(roots) == 1 else ""
+    if len(roots) != 1:
+        return ""
+    words = roots[0].words(masks=masks)
+    return ", ".join(words[1:3] if roots[0].name(masks=masks) else words[:3])
 
 
 def key_words(record_id: str) -> str:

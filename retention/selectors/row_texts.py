@@ -10,7 +10,7 @@ from psycopg import sql
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Table
 from operations.masking import masked
-from operations.readable import readable_columns
+from operations.readable import identifies, readable_columns
 
 LONGEST = 200
 """Characters of a value that are read."""
@@ -33,6 +33,11 @@ class RowText:
             (column.name, masked(value, column) if masks else value)
             for column, value in zip(self.columns, self.values, strict=True)
         ]
+
+    def name(self, *, masks: bool) -> str:
+        """The value that people look it up by; empty where it has none."""
+        first = self.shown(masks=masks)[:1]
+        return first[0][1] or "" if first and identifies(self.columns[0]) else ""
 
     def words(self, *, masks: bool) -> list[str]:
         """The values that say something, the most telling first."""
