@@ -84,7 +84,8 @@ def restore_columns(
     wrong: list[str] = []
     for each in columns:
         found = types[each.type]
-        if each.name in choice.left_out:
+        # Rows that come back are active, whatever bin they were in.
+        if each.name in choice.left_out or each.name in layout.get("marks", ()):
             staged.append(StagedColumn(each.name, "text"))
             continue
         column = _column_of(each, table, columns, choice)

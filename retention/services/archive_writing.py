@@ -13,6 +13,8 @@ from operations.catalogue.types import Table, TableName
 from operations.models import Run
 from operations.storage import Storage, StorageLocked
 from retention.models import Archive, ArchivePart
+from retention.selectors.softdelete_graph import Enabled
+from retention.selectors.softdelete_marks import MARKS
 from retention.services.layout import layout
 from retention.services.part_writer import PartWriter
 from retention.services.protection import Protection, protection_of
@@ -66,6 +68,7 @@ class ArchiveWriter:
         """Without `of`, the policy's own table; with it one that went along, beside `root`."""
         self._run = run
         self._root = root
+        self._marked: bool | None = None
         names = archive_names(run)
         self.name = names[of] if of is not None else archive_name(run)
         self.folder = f"archives/{self.name}"
@@ -108,7 +111,13 @@ class ArchiveWriter:
 
     def layout_of(self, table: Table) -> dict[str, Any]:
         """What a reader of its parts has to know, as JSON."""
-        return {**layout(table), **self.protection.layout()}
+        return {**layout(table), **self._marks(table), **self.protection.layout()}
+
+    def _marks(self, table: Table) -> dict[str, Any]:
+        """Columns of no meaning to who restores the rows: the bin that they were in is gone."""
+        if self._marked is None:
+            self._marked = Enabled(using=self._run.database).of(table) is not None
+        return {"marks": list(MARKS)} if self._marked else {}
 
     def facts(self, *, layout: dict[str, Any], part: Part) -> dict[str, Any]:
         """What a part's sidecar says of it."""

@@ -52,15 +52,16 @@ _COUNTED = """EXISTS (
 
 def deletions_begin(ids: Collection[int], *, run_id: int, fence: int, using: str) -> set[int]:
     """From now on they are being destroyed by the run. Returns those that can be: the others were
-    restored meanwhile, or are destroyed by another run.
+    restored meanwhile, or somebody is about to.
 
     Raises LeaseLost: this worker's run is another's.
     """
     with transaction.atomic(using=using):
         lease_check(run_id=run_id, fence=fence)
-        found = Deletion.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+        # Nothing is waited for under the run's lock.
+        found = Deletion.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
         begun = set()
-        for each in found:
+        for each in found.order_by("pk"):
             if each.current is Deletion.State.DELETED:
                 each.state, each.run_id = Deletion.State.PURGING, run_id
                 each.save(update_fields=["state", "run_id"])

@@ -44,6 +44,8 @@ class BinFinder(Finder):
         self.last = 0
         """The number of the last deletion that was looked at for the batch."""
         self._most = MOST
+        self._busy: set[int] = set()
+        """Somebody has these locked: they are for a later pass."""
         self._protected: Protected = ()
 
     def find(self, cursor: dict[str, Any], beat: Beat) -> None:
@@ -98,6 +100,7 @@ class BinFinder(Finder):
     def next_pass(self) -> None:
         self.batch = self._slices = None
         self.after, self.ended, self.left_out = 0, False, False
+        self._busy.clear()
 
     def settle(self, staged: Stage) -> None:
         settle_together(staged)
@@ -111,6 +114,7 @@ class BinFinder(Finder):
     def _next(self) -> dict[int, int]:
         """The next deletions that fit, or one that does not, with their rows."""
         query = self._which.query(run_id=self.task.run.pk).filter(pk__gt=self.after)
+        query = query.exclude(pk__in=self._busy)
         found: dict[int, int] = {}
         for pk, rows in query.annotate(rows=ROWS).values_list("pk", "rows")[: self._most]:
             if found and sum(found.values()) + rows > self.size.value:
@@ -129,6 +133,8 @@ class BinFinder(Finder):
         task = self.task
         begun = deletions_begin(going, run_id=task.run.pk, fence=task.run.fence, using=task.using)
         if begun != going:
+            self._busy |= going - begun
+            self.left_out = True
             return
         self._end(found.keys() - going)
         if not going:
