@@ -27,6 +27,7 @@ from retention.admin.hold_words import (
 )
 from retention.models import HeldRow, LegalHold
 from retention.selectors.hold_counts import HeldNow, rows_held_by
+from retention.selectors.policies import PURGES
 from retention.services.hold_release import hold_refusal
 
 COUNTED = 10_000
@@ -135,10 +136,13 @@ class LegalHoldAdmin(ReadOnlyAdmin):
 
 def runs_affected(hold: LegalHold) -> list[Run]:
     """The last purges that it kept rows from, or ended."""
-    runs = Run.objects.filter(kind="purge", created_at__gte=hold.placed_at)
+    runs = Run.objects.filter(kind__in=PURGES, created_at__gte=hold.placed_at)
     kept = runs.filter(plan__held_by__contains=[{"hold": hold.case_id}])
     ended = Run.objects.filter(
-        kind="purge", state="cancelled", finished_at__gte=hold.placed_at, error__contains=str(hold)
+        kind__in=PURGES,
+        state="cancelled",
+        finished_at__gte=hold.placed_at,
+        error__contains=str(hold),
     )
     return list((kept | ended).select_related("requester").defer("parameters", "cursor")[:LAST])
 

@@ -15,6 +15,7 @@ from operations.admin.run_presenting import RunPresenter
 from operations.admin.show import NOTHING, Fact, code, link, number, size, when_text
 from operations.models import Run
 from operations.runs.states import RunState
+from retention.admin.bin_facts import bin_outcome, bin_plan_facts
 from retention.admin.partition_facts import planned_partitions, returned_space
 from retention.models import Archive
 
@@ -60,7 +61,8 @@ class PurgePresenter(RunPresenter):
             facts.append(
                 Fact("Archive", shown, f"{archive.rows:,} rows, {size(archive.bytes)} compressed")
             )
-        if run.done and not archives:
+        facts += bin_outcome(result)
+        if result.get("certificate") and not archives:
             facts.append(Fact("Archive", "none: the rows are destroyed"))
         return facts + returned_space(result)
 
@@ -68,6 +70,8 @@ class PurgePresenter(RunPresenter):
 def plan_facts(plan: dict[str, Any]) -> list[Fact]:
     """Everything that `purge_plan` found, in the order in which a person decides."""
     about = "about " if plan.get("estimated") else ""
+    if "bin" in plan:
+        return bin_plan_facts(plan)
     walk = plan.get("walk") or {}
     return [
         Fact("Table", code(plan.get("table", ""))),

@@ -19,6 +19,8 @@ from retention.models import RetentionPolicy, SoftDeleteTable
 
 RUNNABLE = Q(enabled=True) & (Q(keep_hours__isnull=False) | Q(soft_delete=True))
 """The policies that purges carry out."""
+PURGES = ("purge", "deletion_purge")
+"""The kinds of run that destroy rows of governed tables."""
 POLICY_CHANGE = "policy_change"
 """The kind of run that holds a change until another person approves it."""
 

@@ -20,6 +20,7 @@ from operations.runs.states import OPEN
 from operations.storage import Storage, StorageError, StorageMissing, storage
 from retention.exceptions import ArchiveDamaged
 from retention.models import Archive, ArchivePart
+from retention.selectors.policies import PURGES
 from retention.services.archive_erase import archive_leftovers, proof, proof_file
 from retention.services.archive_writing import archive_names
 from retention.services.part_reader import part_differences, part_measure
@@ -134,7 +135,7 @@ def strangers() -> list[Problem]:
     folders = {"/".join(file.split("/")[:2]) for file in store.list("archives/")}
     known = set(Archive.objects.values_list("folder", flat=True))
     # The first part of an archive is durable before the database knows of the archive.
-    open_runs = Run.objects.filter(kind="purge", state__in=OPEN)
+    open_runs = Run.objects.filter(kind__in=PURGES, state__in=OPEN)
     known |= {f"archives/{name}" for run in open_runs for name in archive_names(run).values()}
     return [
         Problem(file, "belongs to no archive that the database knows; it was left alone")

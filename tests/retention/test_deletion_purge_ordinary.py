@@ -11,11 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from operations.catalogue.read import table as read_table
+from retention.exceptions import DeletionRefused
 from retention.models import Deletion, SoftDeleteTable
 from retention.selectors.deletion_holds import severed_held
 from retention.selectors.hold_counts import rows_held_by
 from retention.services import purge
 from retention.services.purge_start import purge_run
+from retention.services.record_delete import record_delete
 
 from .archiving import restore
 from .binned import (
@@ -178,6 +180,14 @@ def test_a_hold_whose_condition_looks_at_what_would_be_severed_is_found(person: 
     assert severed_held(table=users, record_id="5") == []
     assert severed_held(table=read_table(app("orders")), record_id="7") == []
     assert "which hold 2031-17 forbids" in str(found)
+    tried = record_delete(table=app("users"), record_id="4", actor=person, dry_run=True)
+    assert [each["held_by"] for each in tried.refused] == [["hold 2031-17"]]
+    with pytest.raises(DeletionRefused, match=r"which hold 2031-17 forbids\. Nothing was deleted"):
+        record_delete(table=app("users"), record_id="4", actor=person)
+    assert Deletion.objects.get().state == "refused"
+    assert 4 in active("users")
+    assert ids("addresses", "user_id = 4") == [4]
+    record_delete(table=app("users"), record_id="5", actor=person)
 
 
 @pytest.mark.usefixtures("shop")
