@@ -18,7 +18,7 @@ def preview_text(preview: PolicyPreview) -> list[RenderableType]:
     """Lines and tables, the most important first."""
     version = f"version {preview.version}" if preview.version else "not in force"
     head = (
-        f"{preview.policy}, {version}: {preview.table}, kept for {preview.term}, "
+        f"{preview.policy}, {version}: {preview.table}, kept {_term(preview)}, "
         f"then {preview.disposition}"
     )
     lines: list[RenderableType] = [head]
@@ -112,3 +112,7 @@ def _costs(preview: PolicyPreview) -> list[RenderableType]:
         took = "under a second" if seconds < 1 else f"about {seconds:,.0f} s"
         found.append(f"Takes {took}, at {preview.duration.basis}.")
     return found
+
+
+def _term(preview: PolicyPreview) -> str:
+    return preview.term if preview.cutoff is None else f"for {preview.term}"

@@ -21,8 +21,9 @@ from retention.selectors.references import refers
 from retention.selectors.softdelete_graph import marked_numbers
 from retention.selectors.softdelete_marks import DELETION
 
-SECONDS = 5
-"""For the look at what keeps rows; beyond it nothing is said of it."""
+SECONDS = 5.0
+"""For each look at what keeps rows; beyond it nothing is said of it."""
+_TIMEOUT = sql.SQL("SELECT pg_catalog.current_setting('statement_timeout')")
 SHOWN = 20
 """Deletions that wait and are named."""
 
@@ -41,6 +42,8 @@ class BinStanding:
 
     deletions: int
     rows: int
+    going: int
+    """Rows, without those of single records that wait: of a deletion of many most may go."""
     waiting: tuple[Waiting, ...] | None
     """Of them; None: there was no time to look."""
     in_grace: int
@@ -54,6 +57,7 @@ class BinStanding:
         return {
             "deletions": self.deletions,
             "rows": self.rows,
+            "going": self.going,
             "waiting": None if self.waiting is None else len(waiting),
             "waiting_because": [
                 {"deletion": each.deletion, "why": each.why} for each in waiting[:SHOWN]
@@ -64,19 +68,30 @@ class BinStanding:
         }
 
 
-def bin_standing(graph: Graph, which: DueDeletions, rows: DueRows, *, using: str) -> BinStanding:
-    """Looks, changes nothing. A deletion that waits may wait for some of its records only."""
-    due = dict(which.query().annotate(rows=ROWS).values_list("pk", "rows"))
+def bin_standing(
+    graph: Graph, which: DueDeletions, rows: DueRows, *, using: str, seconds: float = SECONDS
+) -> BinStanding:
+    """Looks, changes nothing. A deletion that waits may wait for some of its records only.
+
+    Args:
+        seconds: for which it may look for what keeps rows.
+    """
+    found = which.query().annotate(rows=ROWS).values_list("pk", "rows", "roots")
+    due = {pk: rows for pk, rows, _ in found}
     waiting: tuple[Waiting, ...] | None
     try:
         with transaction.atomic(using=using):
-            set_local({"statement_timeout": f"{SECONDS}s"}, using=using)
+            before = _ask(_TIMEOUT, using)[0][0]
+            set_local({"statement_timeout": f"{max(int(seconds * 1000), 1)}ms"}, using=using)
             waiting = _waiting(graph, which, rows, set(due), using)
-            set_local({"statement_timeout": "0"}, using=using)
+            # Somebody else's transaction may go on.
+            set_local({"statement_timeout": before}, using=using)
     except OperationalError as error:
         if not isinstance(error.__cause__, errors.QueryCanceled):
             raise
         waiting = None
+    single = {pk for pk, _, roots in found if roots == 1}
+    stays = single & {each.deletion for each in waiting or ()}
     grace = Deletion.objects.filter(
         database=which.database,
         table_oid=which.table_oid,
@@ -88,6 +103,7 @@ def bin_standing(graph: Graph, which: DueDeletions, rows: DueRows, *, using: str
     return BinStanding(
         deletions=len(due),
         rows=sum(due.values()),
+        going=sum(rows for pk, rows in due.items() if pk not in stays),
         waiting=waiting,
         in_grace=later["count"],
         in_grace_rows=sum(grace.annotate(rows=ROWS).values_list("rows", flat=True)),

@@ -11,8 +11,8 @@ import json
 import time
 from typing import Any
 
-from django.db import connections
-from psycopg import sql
+from django.db import DatabaseError, connections
+from psycopg import errors, sql
 
 from operations.batches.sizing import BatchSize
 from operations.batches.walk import Walk, Window
@@ -30,10 +30,20 @@ from retention.services.purge_windows import TOO_LONG
 from retention.services.record_check import Limit
 from retention.services.record_fill import close
 from retention.services.record_finder import Batch, RecordFinder
+from retention.services.record_remove import RowsStay
 from retention.services.record_stage import C, Stage
 
 SHOWN = 1_000
 """Deletions whose numbers are kept with the run."""
+
+
+_STAYS = (
+    errors.ObjectNotInPrerequisiteState,
+    errors.NotNullViolation,
+    errors.CheckViolation,
+    errors.RaiseException,
+)
+"""A trigger of the application's keeps a row, or a constraint does not let its reference go."""
 
 
 class EnteringFinder(RecordFinder):
@@ -149,12 +159,17 @@ class EnteringPhase(RecordsPhase):
         )
         policy = RetentionPolicy.objects.get(pk=task.parameters["policy"])
         reason = f"Past the term of policy {policy.name}: {policy.term}."
-        with connections[task.using].cursor() as cursor:
-            cursor.execute(
-                "SELECT custody.softdelete_rows(%s::oid, %s::jsonb, %s, 'policy')",
-                [table.oid, json.dumps(keys), reason],
-            )
-            deletion: int | None = cursor.fetchone()[0]
+        try:
+            with connections[task.using].cursor() as cursor:
+                cursor.execute(
+                    "SELECT custody.softdelete_rows(%s::oid, %s::jsonb, %s, 'policy')",
+                    [table.oid, json.dumps(keys), reason],
+                )
+                deletion: int | None = cursor.fetchone()[0]
+        except DatabaseError as error:
+            if isinstance(error.__cause__, _STAYS):
+                raise RowsStay(f"A record stays: {' '.join(str(error).split())}") from error
+            raise
         return deletion
 
     def _keep_again(self, batch: Batch, limit: Limit) -> int:
@@ -164,8 +179,9 @@ class EnteringPhase(RecordsPhase):
 
     def rolled_back(self, error: BaseException) -> None:
         batch = self.finder.batch
-        too_long = isinstance(error, StepStalled) or isinstance(
-            getattr(error, "__cause__", None), TOO_LONG
+        too_long = not isinstance(error, RowsStay) and (
+            isinstance(error, StepStalled)
+            or isinstance(getattr(error, "__cause__", None), TOO_LONG)
         )
         if batch is not None and batch.roots == 1 and too_long:
             self._too_large = max(self._too_large, batch.rows)

@@ -41,7 +41,7 @@ def bin_plan(*, policy: RetentionPolicy, table: Table, now: datetime, using: str
     entering = _entering(rows, using) if cutoff is not None else _Entering()
     standing = bin_standing(graph, which, rows, using=using)
     held = held_in_bin(graph.tables, which, using=using)
-    total = entering.rows + standing.rows
+    total = entering.rows + standing.going
     most = recent_maximum(kind="purge", subject=policy.name)
     facts = {
         "policy": policy.name,
@@ -53,7 +53,7 @@ def bin_plan(*, policy: RetentionPolicy, table: Table, now: datetime, using: str
         "disposition": f"into the bin, then {disposition(policy)}",
         "walk": entering.walk,
         **entering.facts,
-        "due": entering.rows + standing.rows,
+        "due": total,
         "estimated": entering.estimated or standing.waiting != (),
         "into_bin": entering.rows,
         "bin": standing.to_json(),

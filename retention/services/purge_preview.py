@@ -43,6 +43,8 @@ from retention.services.purge_terms import disposition, refuse_unsafe
 from retention.services.record_counts import record_counts
 
 SECONDS = 5.0
+BIN_SECONDS = 0.5
+"""For each look at what keeps something in the bin."""
 RECORD_SECONDS = 1.2
 """For what goes along with the due rows."""
 
@@ -75,7 +77,7 @@ def policy_preview(
     notes = []
     standing = None
     if softly:
-        standing = _bin(DueRows(table, policy.age_column, now, keep), now, using)
+        standing = _bin(DueRows(table, policy.age_column, now, keep), now, budget, using)
         notes += bin_lines({"bin": standing.to_json()})
     if not policy.enabled:
         notes.append("The policy is not enabled: no purge takes its rows until it is.")
@@ -109,9 +111,11 @@ def policy_preview(
     )
 
 
-def _bin(rows: DueRows, now: datetime, using: str) -> BinStanding:
+def _bin(rows: DueRows, now: datetime, budget: Budget, using: str) -> BinStanding:
     which = DueDeletions(using, rows.table.oid, now)
-    return bin_standing(bin_graph(rows.table, which, using=using), which, rows, using=using)
+    graph = bin_graph(rows.table, which, using=using)
+    seconds = min(BIN_SECONDS, budget.left - KEEP)
+    return bin_standing(graph, which, rows, using=using, seconds=seconds)
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,12 @@ def test_the_shape_of_the_specification_is_read(shop: None, person: User) -> Non
     imported = policy_import(entries=SPEC, actor=person)
 
     assert [(each.change, bool(each.run)) for each in imported] == [
-        ("created", False),  # For ever: nobody has to approve that.
+        ("created", True),  # For ever, and what is in the bin is destroyed.
         ("created", True),
         ("created", True),
         ("created", True),
     ]
-    assert [p.name for p in RetentionPolicy.objects.filter(enabled=True)] == ["users"]
+    assert not RetentionPolicy.objects.filter(enabled=True).exists()
     in_force(imported)
     found = {
         p.name: (

@@ -47,8 +47,6 @@ class Command(CustodyCommand):
             )
         document = {"run": run_json(run), "deletion": options["deletion"]}
         text = [run_told(run)]
-        if run.current is RunState.AWAITING_APPROVAL:
-            text.append(f"Another person: manage.py run_approve {run.pk} --user NAME")
         if run.current is RunState.CANCELLED:
             return Result(document, text, Refused.exit_code, f"{run} was not carried out.")
         if run.current is RunState.FAILED:
