@@ -53,6 +53,11 @@ class SoftDeleteTable(models.Model):
         help_text="The roles that these policies bind.",
     )
     view_name = models.CharField(max_length=63, help_text="Of the view of active rows beside it.")
+    view_kept = models.JSONField(
+        default=dict,
+        db_default={},
+        help_text="Who owns the view and may read it, kept while it is made again.",
+    )
     active_unique = models.JSONField(
         default=list,
         help_text=(

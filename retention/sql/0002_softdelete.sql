@@ -314,7 +314,7 @@ SET search_path = pg_catalog, pg_temp
 RETURN EXISTS (
     SELECT FROM pg_trigger t
     WHERE (t.tgrelid = relation OR t.tgrelid IN (SELECT x.relid FROM pg_partition_tree(relation) x))
-      AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+      AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND NOT starts_with(t.tgname::text, 'custody_softdelete_')
       -- Before an UPDATE, of each row.
       AND t.tgtype & 19 = 19
 );

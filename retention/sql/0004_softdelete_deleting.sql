@@ -156,6 +156,67 @@ AS $function$
     WHERE f.oid = "constraint"
 $function$;
 
+-- Ends a deletion whose own rows are marked and locked: takes along what hangs on them, refuses, severs.
+CREATE FUNCTION custody.softdelete_complete(deletion bigint, root oid, rows bigint, moment timestamptz, actor text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+SET jit = off
+AS $function$
+DECLARE
+    taken bigint;
+    level integer := 0;
+    touched oid[];
+    changed oid[];
+    following oid[];
+    e record;
+    refused jsonb;
+    entry jsonb;
+BEGIN
+    PERFORM custody.softdelete_count(deletion, root, 0, rows);
+    touched := ARRAY[root];
+    changed := touched;
+    WHILE cardinality(changed) > 0 LOOP
+        level := level + 1;
+        following := '{}';
+        FOR e IN SELECT x.* FROM custody.softdelete_edges(changed) x WHERE x.meaning = 'along' AND x.enabled LOOP
+            taken := custody.softdelete_follow(e.constraint_oid, deletion, moment, actor);
+            IF taken > 0 THEN
+                PERFORM custody.softdelete_count(deletion, e.child_root, level, taken);
+                IF e.child_root <> ALL (following) THEN
+                    following := following || e.child_root;
+                END IF;
+            END IF;
+        END LOOP;
+        touched := ARRAY(SELECT DISTINCT u FROM unnest(touched || following) u);
+        changed := following;
+    END LOOP;
+    refused := '[]';
+    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x
+             WHERE x.meaning = 'refused'
+                OR x.meaning = 'along' AND (NOT x.enabled OR custody.softdelete_keeps(x.child)) LOOP
+        entry := custody.softdelete_refusal(e.constraint_oid, deletion);
+        IF entry IS NOT NULL THEN
+            refused := refused || entry;
+        END IF;
+    END LOOP;
+    IF refused <> '[]' THEN
+        RAISE EXCEPTION '% cannot be deleted: %', custody.audit_relation(root), (
+            SELECT string_agg(format('%s%s of %s %s', CASE WHEN (r.v ->> 'more')::boolean THEN 'over ' ELSE '' END,
+                       CASE r.v ->> 'rows' WHEN '1' THEN '1 row' ELSE (r.v ->> 'rows') || ' rows' END, r.v ->> 'table',
+                       CASE WHEN r.v ->> 'meaning' = 'refused' THEN 'refer to it and would stay'
+                            WHEN (r.v ->> 'enabled')::boolean THEN 'would stay because of a trigger'
+                            ELSE 'would go along and have no soft delete' END), ', ')
+            FROM jsonb_array_elements(refused) AS r (v))
+            USING ERRCODE = 'foreign_key_violation', DETAIL = refused::text;
+    END IF;
+    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x WHERE x.meaning = 'severed' LOOP
+        PERFORM custody.softdelete_sever(e.constraint_oid, deletion);
+    END LOOP;
+END
+$function$;
+
 -- Deletes the records of these keys with all that hangs on them, and returns the deletion. `keys` is
 -- a JSON array of keys, each an array of texts in the key's order. A policy's rows that are gone or
 -- deleted by now are left out, and when none is left it returns NULL.
@@ -176,14 +237,6 @@ DECLARE
     actor text := custody.softdelete_actor();
     deletion bigint;
     rows bigint;
-    taken bigint;
-    level integer := 0;
-    touched oid[];
-    changed oid[];
-    following oid[];
-    e record;
-    refused jsonb;
-    entry jsonb;
 BEGIN
     IF s.id IS NULL THEN
         RAISE EXCEPTION '% does not have soft delete', custody.audit_relation(relation)
@@ -232,46 +285,7 @@ BEGIN
         EXECUTE format('UPDATE custody.retention_deletion d SET record_id = %s FROM %s t WHERE d.id = $1 AND t.deletion_id = $1',
                        custody.softdelete_record_id(root, 't'), custody.audit_relation(root)) USING deletion;
     END IF;
-    PERFORM custody.softdelete_count(deletion, root, 0, rows);
-    touched := ARRAY[root];
-    changed := touched;
-    WHILE cardinality(changed) > 0 LOOP
-        level := level + 1;
-        following := '{}';
-        FOR e IN SELECT x.* FROM custody.softdelete_edges(changed) x WHERE x.meaning = 'along' AND x.enabled LOOP
-            taken := custody.softdelete_follow(e.constraint_oid, deletion, moment, actor);
-            IF taken > 0 THEN
-                PERFORM custody.softdelete_count(deletion, e.child_root, level, taken);
-                IF e.child_root <> ALL (following) THEN
-                    following := following || e.child_root;
-                END IF;
-            END IF;
-        END LOOP;
-        touched := ARRAY(SELECT DISTINCT u FROM unnest(touched || following) u);
-        changed := following;
-    END LOOP;
-    refused := '[]';
-    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x
-             WHERE x.meaning = 'refused'
-                OR x.meaning = 'along' AND (NOT x.enabled OR custody.softdelete_keeps(x.child)) LOOP
-        entry := custody.softdelete_refusal(e.constraint_oid, deletion);
-        IF entry IS NOT NULL THEN
-            refused := refused || entry;
-        END IF;
-    END LOOP;
-    IF refused <> '[]' THEN
-        RAISE EXCEPTION '% cannot be deleted: %', custody.audit_relation(root), (
-            SELECT string_agg(format('%s%s of %s %s', CASE WHEN (r.v ->> 'more')::boolean THEN 'over ' ELSE '' END,
-                       CASE r.v ->> 'rows' WHEN '1' THEN '1 row' ELSE (r.v ->> 'rows') || ' rows' END, r.v ->> 'table',
-                       CASE WHEN r.v ->> 'meaning' = 'refused' THEN 'refer to it and would stay'
-                            WHEN (r.v ->> 'enabled')::boolean THEN 'would stay because of a trigger'
-                            ELSE 'would go along and have no soft delete' END), ', ')
-            FROM jsonb_array_elements(refused) AS r (v))
-            USING ERRCODE = 'foreign_key_violation', DETAIL = refused::text;
-    END IF;
-    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x WHERE x.meaning = 'severed' LOOP
-        PERFORM custody.softdelete_sever(e.constraint_oid, deletion);
-    END LOOP;
+    PERFORM custody.softdelete_complete(deletion, root, rows, moment, actor);
     RETURN deletion;
 END
 $function$;
