@@ -47,9 +47,7 @@ def refused(execute: Execute, statement: str, *parameters: Any) -> psycopg.Error
 
 def state(execute: Execute, table: str, columns: str = "id") -> tuple[list[Any], list[Any]]:
     """What of `app.table` is active, and what is in the bin."""
-    found = execute(
-        f"SELECT deleted_at IS NULL, {columns} FROM app.{table} ORDER BY 2"  # noqa: S608
-    )
+    found = execute(f"SELECT deleted_at IS NULL, {columns} FROM app.{table} ORDER BY 2")
     rows = [(row[0], row[1] if len(row) == 2 else row[1:]) for row in found]
     return [row for here, row in rows if here], [row for here, row in rows if not here]
 

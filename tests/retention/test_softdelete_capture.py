@@ -1,4 +1,4 @@
-"""The application's own DELETE moves rows into the bin, with all that the database deletes for it."""
+"""The application's own DELETE moves rows into the bin, with what the database deletes for it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import pytest
 from django.db import transaction
 
 from retention.models import Deletion, DeletionTable
-
 from tests.auditing.sessions import role_made
 
 from .shielding import Execute, deletion, refused, rowcount, shop_made, state
@@ -39,15 +38,14 @@ def test_a_row_under_a_deleted_one_is_refused_as_the_foreign_key_would(
     assert error.diag.message_detail == 'Key (user_id)=(1) is not present in table "users".'
     assert error.diag.message_detail == str(never.diag.message_detail).replace("99", "1")
 
+    merge = "MERGE INTO app.tickets t USING (SELECT {} AS id) s ON t.id = s.id WHEN {}"
     for statement in (
         "INSERT INTO app.tickets VALUES (2, 1)",
         "UPDATE app.tickets SET user_id = 1",
         "UPDATE app.orders SET user_id = 1 WHERE id = 3",
         "INSERT INTO app.tickets VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET user_id = 1",
-        "MERGE INTO app.tickets t USING (SELECT 7 AS id) s ON t.id = s.id"
-        " WHEN NOT MATCHED THEN INSERT VALUES (s.id, 1)",
-        "MERGE INTO app.tickets t USING (SELECT 1 AS id) s ON t.id = s.id"
-        " WHEN MATCHED THEN UPDATE SET user_id = 1",
+        merge.format(7, "NOT MATCHED THEN INSERT VALUES (s.id, 1)"),
+        merge.format(1, "MATCHED THEN UPDATE SET user_id = 1"),
         "INSERT INTO app.users VALUES (5, 'x', 1)",
     ):
         assert refused(execute, statement).sqlstate == "23503", statement
@@ -60,9 +58,11 @@ def test_a_row_under_a_deleted_one_is_refused_as_the_foreign_key_would(
 def test_copy_is_guarded(shop: None, execute: Execute, other_session: Connect) -> None:
     soft_delete("users", 1)
     session = other_session()
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        with session.cursor().copy("COPY app.tickets FROM STDIN") as copy:
-            copy.write("2\t2\n3\t1\n")
+    with (
+        pytest.raises(psycopg.errors.ForeignKeyViolation),
+        session.cursor().copy("COPY app.tickets FROM STDIN") as copy,
+    ):
+        copy.write("2\t2\n3\t1\n")
     assert execute("SELECT id FROM app.tickets") == [(1,)]
 
 
@@ -92,8 +92,7 @@ def test_whoever_adds_a_row_while_its_parent_is_deleted_is_refused(
     writer.execute("SELECT 1 FROM app.users")
     soft_delete("users", 1)
     with pytest.raises((psycopg.errors.ForeignKeyViolation, psycopg.errors.SerializationFailure)):
-        writer.execute("INSERT INTO app.tickets VALUES (2, 1)")
-        writer.execute("COMMIT")
+        writer.execute("INSERT INTO app.tickets VALUES (2, 1); COMMIT")
     writer.execute("ROLLBACK")
     assert execute("SELECT id FROM app.tickets") == [(1,)]
 

@@ -14,7 +14,6 @@ from retention.services.softdelete_events import (
     softdelete_event_triggers,
     softdelete_events_stand,
 )
-
 from tests.auditing.sessions import APPLICATION as ROLE
 from tests.auditing.sessions import role_made
 
@@ -68,14 +67,11 @@ def test_what_was_given_to_it_stays(shop: None, execute: Execute) -> None:
     execute(f"GRANT UPDATE (id) ON app.active_users TO {ROLE} WITH GRANT OPTION")
     execute("COMMENT ON VIEW app.active_users IS 'mine'")
     execute("ALTER VIEW app.active_users SET (security_barrier = true)")
-    execute(f"GRANT ALL ON SCHEMA app TO {ROLE}")
-    execute(f"ALTER VIEW app.active_users OWNER TO {ROLE}")
     facts = (
         "SELECT relacl::text, relowner, reloptions, obj_description(c.oid, 'pg_class'),"
         " ARRAY(SELECT attacl::text FROM pg_attribute a WHERE attrelid = c.oid AND attacl IS NOT"
         " NULL) FROM pg_class c WHERE c.oid = 'app.active_users'::regclass"
     )
-    execute("ALTER VIEW app.active_users OWNER TO CURRENT_USER")
     before = execute(facts)
     execute("ALTER TABLE app.users DROP COLUMN name")
     after = execute(facts)
@@ -102,10 +98,10 @@ def test_a_failing_or_undone_change_leaves_it(shop: None, execute: Execute) -> N
     before = execute("SELECT 'app.active_users'::regclass::oid")
     refused(execute, "ALTER TABLE app.users ALTER name TYPE int USING name::int")
     assert execute("SELECT 'app.active_users'::regclass::oid") == before
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         execute("ALTER TABLE app.users DROP COLUMN name")
-        execute("SELECT * FROM app.active_users")
-        raise ZeroDivisionError
+        assert columns(execute) == ["id integer", "boss integer"]
+        transaction.set_rollback(True)
     assert execute("SELECT 'app.active_users'::regclass::oid") == before
     with transaction.atomic():
         execute("ALTER TABLE app.users ADD COLUMN a int")
