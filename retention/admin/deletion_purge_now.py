@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from operations.admin.confirm import ConfirmView
 from operations.admin.run_presenting import RunPresenter
-from operations.admin.show import Fact, code, number
+from operations.admin.show import Fact
 from operations.dispatch import wake
 from operations.models import Run
 from operations.runs.states import RunState
 from operations.selectors.runs import run_open_for
+from retention.admin.bin_facts import bin_plan_facts
 from retention.admin.deletion_words import (
     PURGE,
     deletion_url,
@@ -82,9 +84,9 @@ class DeletionPurgeView(ConfirmView):
             facts_title="What would be destroyed",
             facts=[
                 Fact("Deletion", str(deletion).capitalize(), f"of {deletion.table}"),
-                *purge_facts(self.plan.facts),
+                *bin_plan_facts(self.plan.facts),
                 *(
-                    Fact(f"Of {each.table}", records_words(each.rows))
+                    Fact(str(each.table), records_words(each.rows))
                     for each in deletion.tables.all()
                     if each.rows
                 ),
@@ -109,20 +111,6 @@ class DeletionPurgePresenter(PurgePresenter):
 
     about = ("deletion", "retention_deletion_change")
 
-    def plan(self, run: Run) -> list[Fact]:
-        return purge_facts(run.plan)
-
-    def details(self, run: Run) -> Any:
+    def details(self, run: Run) -> SafeString:
+        """Nothing of the policy by which it is archived: that is about other rows."""
         return RunPresenter.details(self, run)
-
-
-def purge_facts(plan: dict[str, Any]) -> list[Fact]:
-    """What is decided about, from the plan of the run."""
-    facts = [
-        Fact("Table", code(plan.get("table", ""))),
-        Fact("Records", number(plan.get("due")), "in all tables, counted in the bin"),
-        Fact("What becomes of them", str(plan.get("disposition", "")).capitalize()),
-    ]
-    if plan.get("policy"):
-        facts.append(Fact("Archived by the policy", plan["policy"]))
-    return facts

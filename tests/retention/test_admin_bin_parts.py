@@ -241,7 +241,7 @@ def test_an_officer_asks_to_destroy_it_and_another_person_decides(
     assert address in officer.get(page(deletion)).text
     look = told(officer.get(address).text)
     assert "Destroy Ada Lovelace for ever?" in look
-    assert "Records 16" in look
+    assert "Destroyed from the bin 16" in look
     assert not Run.objects.filter(kind=DELETION_PURGE).exists()
     answer = officer.post(address, {"reason": "She asked twice."}, follow=True)
     run = Run.objects.get(kind=DELETION_PURGE)
@@ -274,6 +274,26 @@ def test_a_hold_keeps_it_from_being_asked_for(client: Client, sue: User) -> None
     officer = signed_in(person("grace", role="officer"))
     answer = officer.post(page(deletion, "purge"), {"reason": "She asked."}, follow=True)
     assert "stays in the bin" in told(answer.text)
+    assert not Run.objects.filter(kind=DELETION_PURGE).exists()
+
+
+def test_another_site_can_make_nobody_delete_restore_or_destroy(
+    sue: User, execute: Execute
+) -> None:
+    deletion = deleted("customers", ADA, sue)
+    before = whole(execute)
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(person("grace", role="officer"))
+    table = SoftDeleteTable.objects.get(table_name="customers").table_oid
+    given = {"confirmed": "yes", "reason": "because", "q": "ada"}
+    for address in (
+        page(deletion, "restore"),
+        page(deletion, "purge"),
+        reverse("admin:retention_deletion_record", args=[table, str(BEN)]),
+        LIST,
+    ):
+        assert careful.post(address, given).status_code == 403, address
+    assert whole(execute) == before
     assert not Run.objects.filter(kind=DELETION_PURGE).exists()
 
 
