@@ -14,6 +14,7 @@ from retention.models import SoftDeleteTable
 from retention.selectors.softdelete_steps import Step
 from retention.selectors.softdelete_undo import DisablePlan, softdelete_undo
 from retention.services.softdelete_adopt import softdelete_adopt
+from retention.services.softdelete_events import softdelete_event_triggers_drop
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
@@ -44,6 +45,8 @@ def softdelete_disable(
         for step in plan.steps:
             tell(step)
             step_do(step, plan.row_of(step), using=using)
+        if not SoftDeleteTable.objects.using(using).filter(disabled_at=None).exists():
+            softdelete_event_triggers_drop(using=using)
     for row in plan.rows:
         row.refresh_from_db()
     return Disabled(plan, tuple(plan.rows), tuple(plan.steps))

@@ -24,6 +24,7 @@ from retention.selectors.softdelete_plan import (
 )
 from retention.selectors.softdelete_steps import Step
 from retention.services.softdelete_adopt import softdelete_adopt
+from retention.services.softdelete_events import softdelete_event_triggers
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
@@ -35,6 +36,8 @@ class Enabled:
     """The one that was asked for first."""
     steps: tuple[Step, ...]
     """Those that were done."""
+    follows: bool
+    """Whether event triggers let the view follow changes of its table."""
 
 
 def softdelete_enable(
@@ -67,7 +70,9 @@ def softdelete_enable(
             tell(step)
             step_do(step, rows[step.table], using=using)
         _ready(plan, rows, using)
-    return Enabled(plan, tuple(rows[name] for name in plan.closure.names), plan.steps)
+        follows = softdelete_event_triggers(using=using)
+    tables = tuple(rows[name] for name in plan.closure.names)
+    return Enabled(plan, tables, plan.steps, follows)
 
 
 def softdelete_repair(row: SoftDeleteTable, *, actor: User, using: str) -> tuple[Step, ...]:

@@ -8,6 +8,8 @@ Source: PostgreSQL's manual, chapter 38 "Event Triggers".
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psycopg
 from django.db import DatabaseError, connections, transaction
 
@@ -42,6 +44,19 @@ def softdelete_events_stand(*, using: str) -> bool:
     with connections[using].cursor() as cursor:
         cursor.execute(_STAND)
         return bool(cursor.fetchone()[0] == len(EVENT_TRIGGERS))
+
+
+def softdelete_event_triggers_drop(*, using: str) -> None:
+    """For when no table has soft delete any more; those of another role stay, and do nothing."""
+    if not softdelete_events_stand(using=using):
+        return
+    with (
+        suppress(DatabaseError),
+        transaction.atomic(using=using),
+        connections[using].cursor() as cursor,
+    ):
+        for name in EVENT_TRIGGERS:
+            cursor.execute(f"DROP EVENT TRIGGER {name}")
 
 
 def softdelete_event_triggers(*, using: str) -> bool:

@@ -34,10 +34,12 @@ BEGIN
         )
         SELECT DISTINCT a.ours AS relation
         FROM above a JOIN pg_class c ON c.oid = a.relation
-        WHERE hidden AND pg_has_role(session_user, c.relowner, 'USAGE') OR position(lower(c.relname) IN lower(said)) > 0
+        WHERE hidden AND pg_has_role(session_user, c.relowner, 'USAGE')
+           OR said ~* ('(^|[^[:alnum:]_$])' || regexp_replace(c.relname, '([^[:alnum:]_])', '\\\1', 'g') || '($|[^[:alnum:]_$])')
     LOOP
         BEGIN
             PERFORM custody.softdelete_give_way(s.relation);
+            PERFORM set_config('custody.gave_way', concat_ws(',', nullif(current_setting('custody.gave_way', true), ''), s.relation), true);
         EXCEPTION WHEN OTHERS THEN
             -- A user's own view reads it: PostgreSQL says so itself if that is in the way.
             NULL;
@@ -82,10 +84,12 @@ AS $function$
 DECLARE
     touched oid[] := ARRAY(
         SELECT DISTINCT custody.softdelete_root(d.objid) FROM pg_event_trigger_ddl_commands() d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid IS NOT NULL);
+        WHERE d.classid = 'pg_class'::regclass AND d.objid IS NOT NULL
+        UNION SELECT g.v::oid FROM regexp_split_to_table(current_setting('custody.gave_way', true), ',') AS g (v)
+        WHERE g.v ~ '^\d{1,10}$');
     s record;
 BEGIN
-    PERFORM custody.softdelete_names();
+    PERFORM set_config('custody.gave_way', '', true), custody.softdelete_names();
     FOR s IN
         SELECT x.table_oid::oid AS relation, x.view_name, c.oid = ANY (touched) AS itself
         FROM custody.retention_softdeletetable x JOIN pg_class c ON c.oid = x.table_oid::oid

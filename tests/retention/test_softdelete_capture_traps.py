@@ -57,6 +57,9 @@ def test_the_key_of_a_row_in_the_bin_is_taken(shop: None, execute: Execute) -> N
         assert refused(execute, "INSERT INTO app.lines VALUES (1, 3)").sqlstate == "23505"
         assert rowcount("INSERT INTO app.lines VALUES (1, 3) ON CONFLICT DO NOTHING") == 0
     assert state(execute, "lines", "id, order_id")[1] == [(1, 1)]
+    # What is written over a row in the bin stays in the bin.
+    execute("INSERT INTO app.lines VALUES (1, 3) ON CONFLICT (id) DO UPDATE SET order_id = 3")
+    assert state(execute, "lines", "id, order_id")[1] == [(1, 3)]
 
 
 def test_rows_that_refer_to_themselves_and_in_circles(governed: str, execute: Execute) -> None:
@@ -152,6 +155,49 @@ def test_the_application_s_own_triggers_fire(shop: None, execute: Execute) -> No
     execute("CREATE TRIGGER no BEFORE DELETE ON app.lines FOR EACH ROW EXECUTE FUNCTION app.no()")
     assert rowcount("DELETE FROM app.lines WHERE id = 2") == 0
     assert state(execute, "lines") == ([2, 3, 4], [1])
+
+
+def test_an_older_snapshot(shop: None, execute: Execute, other_session: Connect) -> None:
+    session = other_session()
+    session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    session.execute("DELETE FROM app.lines WHERE id = 1")
+    # Tickets keep users: one that was added since would not be seen.
+    with pytest.raises(psycopg.errors.InvalidTransactionState):
+        session.execute("DELETE FROM app.users WHERE id = 2")
+    session.execute("ROLLBACK")
+    session.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+    session.execute("DELETE FROM app.lines WHERE id = 1")
+    session.execute("COMMIT")
+    assert state(execute, "lines") == ([2, 3, 4], [1])
+    assert state(execute, "users") == ([1, 2, 3], [])
+
+
+def test_a_default_takes_the_place_of_a_deleted_parent(governed: str, execute: Execute) -> None:
+    execute(
+        "CREATE TABLE app.users (id int PRIMARY KEY); INSERT INTO app.users VALUES (0), (1);"
+        "CREATE TABLE app.notes (id int PRIMARY KEY,"
+        " by_id int DEFAULT 0 REFERENCES app.users ON DELETE SET DEFAULT);"
+        "INSERT INTO app.notes VALUES (1, 1), (2, 0)"
+    )
+    enable("users", capture=True)
+    execute("DELETE FROM app.users WHERE id = 1")
+    assert execute("SELECT * FROM app.notes ORDER BY id") == [(1, 0), (2, 0)]
+    execute("SELECT custody.restore(%s)", [deletion().pk])
+    assert execute("SELECT * FROM app.notes ORDER BY id") == [(1, 1), (2, 0)]
+
+
+def test_a_parent_without_soft_delete_takes_nothing_away(governed: str, execute: Execute) -> None:
+    execute(
+        "CREATE TABLE app.users (id int PRIMARY KEY); INSERT INTO app.users VALUES (1), (2);"
+        "CREATE TABLE app.notes (id int PRIMARY KEY, by_id int REFERENCES app.users"
+        " ON DELETE CASCADE); INSERT INTO app.notes VALUES (1, 1), (2, 2)"
+    )
+    enable("notes", capture=True)
+    execute("DELETE FROM app.notes WHERE id = 2")
+    for user in (1, 2):
+        error = refused(execute, "DELETE FROM app.users WHERE id = %s", user)
+        assert error.sqlstate == "23503"
+    assert state(execute, "notes") == ([1], [2])
 
 
 def test_the_audit_log_has_both(shop: None, execute: Execute, person: User) -> None:

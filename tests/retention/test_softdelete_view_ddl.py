@@ -188,3 +188,11 @@ def test_without_event_triggers_a_migration_calls_functions(shop: None, execute:
     soft_delete("users", 1)
     execute("ALTER TABLE app.users RENAME TO people")
     assert refused(execute, "INSERT INTO app.tickets VALUES (2, 1)").sqlstate == "23503"
+
+
+def test_no_guard_is_lost_on_the_way(shop: None, execute: Execute) -> None:
+    """A command that names a table takes its guards away for as long as it runs."""
+    wanted = "SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgname ~ '^custody_soft'"
+    before = sorted(execute(wanted), key=str)
+    execute("/* orders, lines, tickets */ ALTER TABLE app.users DROP COLUMN name")
+    assert sorted(execute(wanted), key=str) == before

@@ -14,6 +14,13 @@ from retention.services.softdelete_enable import Enabled, softdelete_enable
 from retention.services.softdelete_steps_do import untold
 from retention.softdelete_presenting import plan_json, plan_text, softdelete_json
 
+UNFOLLOWED = (
+    "This role may not create event triggers: a migration that changes or drops a column is "
+    "refused because of the active view. Run softdelete_enable once as a superuser, or let the "
+    "migration call custody.active_view_drop and custody.active_view_make "
+    "(docs/soft-delete-sql.md)."
+)
+
 
 class Command(CustodyCommand):
     help = (
@@ -110,14 +117,17 @@ def _told(done: Enabled) -> Result:
     if others:
         lines.append(f"With it: {', '.join(f'{row} ({row.view_name})' for row in others)}.")
     lines += [f"{each}" for each in done.plan.stays]
-    lines += [f"Note: {each}" for each in done.plan.cautions]
+    cautions = list(done.plan.cautions)
+    if not done.follows:
+        cautions.append(UNFOLLOWED)
+    lines += [f"Note: {each}" for each in cautions]
     return Result(
         {
             "softdelete": softdelete_json(first),
             "tables": [softdelete_json(row) for row in done.tables],
             "steps": len(done.steps),
             "unique": list(done.plan.stays),
-            "cautions": list(done.plan.cautions),
+            "cautions": cautions,
         },
         [*lines],
     )
