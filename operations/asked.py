@@ -74,6 +74,11 @@ class Asked:
     """Of what may be a telephone number, without what is written differently."""
 
     @property
+    def number(self) -> str:
+        """Short digits alone: inside of a text they are a number of its own, not part of one."""
+        return self.text if re.fullmatch(r"[0-9]{1,6}", self.text) else ""
+
+    @property
     def inside(self) -> bool:
         """Long enough to be looked for inside of values."""
         letters = len(self.text)

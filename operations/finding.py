@@ -25,6 +25,8 @@ from operations.catalogue.types import Table, TableName
 Person = User | AnonymousUser
 LEAST = 0.03
 """Seconds in which nothing is begun any more."""
+_SCANS = "SELECT pg_catalog.set_config('enable_seqscan', %s, true)"
+_TIMEOUT = "SELECT pg_catalog.set_config('statement_timeout', %s, true)"
 
 
 class Fit(IntEnum):
@@ -146,28 +148,39 @@ class Search:
     def miss(self, what: str, why: str = "there was no time") -> None:
         self.missed.append(NotLooked(what, why))
 
-    def rows(self, what: str, query: sql.Composed, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(
+        self, what: str, query: sql.Composed, values: dict[str, Any], *, scans: bool = True
+    ) -> list[tuple[Any, ...]]:
         """The query's rows; none, and `what` is noted, when it takes too long or is refused.
 
         The values are bound by the server: they stand in no statement, and so in no log of slow or
         of cancelled ones.
+
+        Args:
+            scans: without it an index is used wherever there is one, whatever statistics say.
         """
         if self.left < LEAST:
             self.miss(what)
             return []
         connection = connections[self.using]
         connection.ensure_connection()
+        nested = connection.in_atomic_block
         try:
             with (
                 transaction.atomic(using=self.using),
                 connection.wrap_database_errors,
                 psycopg.Cursor(connection.connection) as cursor,
             ):
-                before = self._timeout(cursor, f"{max(int(self.left * 1_000), 1)}ms")
+                before = self._before(cursor, nested=nested)
+                cursor.execute(_TIMEOUT, [f"{max(int(self.left * 1_000), 1)}ms"])
+                if not scans:
+                    cursor.execute(_SCANS, ["off"])
                 cursor.execute(query, values)
                 found = cursor.fetchall()
-                # Somebody else's transaction may go on.
-                self._timeout(cursor, before)
+                if nested:
+                    cursor.execute(_SCANS, ["on"])
+                    # Somebody else's transaction goes on.
+                    cursor.execute(_TIMEOUT, [before])
             return found
         except Exception as error:
             cause = error.__cause__
@@ -182,10 +195,11 @@ class Search:
             return []
 
     @staticmethod
-    def _timeout(cursor: psycopg.Cursor[Any], value: str) -> str:
+    def _before(cursor: psycopg.Cursor[Any], *, nested: bool) -> str:
+        if not nested:
+            return ""
         cursor.execute("SELECT pg_catalog.current_setting('statement_timeout')")
         found = cursor.fetchone()
-        cursor.execute("SELECT pg_catalog.set_config('statement_timeout', %s, true)", [value])
         return str(found[0]) if found else "0"
 
 
@@ -195,7 +209,8 @@ class Source:
     name: str = ""
     """In words, for what was not looked at: `history`."""
     weights: dict[Stage, float] = {Stage.EXACT: 1.0}  # noqa: RUF012
-    """The stages in which it has something to do, and its part of the time of each."""
+    """The stages in which it has something to do, and its part of the time of each; in a stage those
+    with the largest part are asked first."""
 
     def tables(self, *, using: str) -> set[TableName]:
         """Governed tables: they are looked at first."""
@@ -233,5 +248,5 @@ def unregister(name: str) -> None:
 
 
 def sources() -> list[Source]:
-    """In the order in which they are asked: that of their registration."""
+    """In the order of their registration."""
     return list(_sources.values())

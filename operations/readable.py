@@ -48,12 +48,16 @@ def is_secret_name(name: str) -> bool:
 
 def identifies(column: Column) -> bool:
     """By its name people look a row up: a name, a mail address, a number, a place, a telephone."""
-    named = words(column.name)
     if is_secret(column) or column.name in _OWN:
         return False
     if column.category == "S":
-        return bool(named & (_NAMES | _MAIL | _NUMBERS | _PLACES))
-    return column.category == "N" and bool(named & _NUMBERS)
+        return names_somebody(column.name)
+    return column.category == "N" and bool(words(column.name) & _NUMBERS)
+
+
+def names_somebody(name: str) -> bool:
+    """A column of this name tells one row from another: `email`, `order_number`, `city`."""
+    return bool(words(name) & (_NAMES | _MAIL | _NUMBERS | _PLACES))
 
 
 def readable_columns(table: Table, *, most: int = COLUMNS) -> tuple[Column, ...]:

@@ -67,6 +67,7 @@ def values(asked: Asked) -> dict[str, Any]:
         "words": [f"%{literal(word)}%" for word in asked.words],
         "document": f"%{literal(json.dumps(asked.text, ensure_ascii=False)[1:-1])}%",
         "digits": f"%{asked.digits}%",
+        "number": f"(^|[^0-9]){asked.number}([^0-9]|$)",
         "integer": str(asked.integer),
         "decimals": [str(each) for each in asked.decimals],
         "uuid": asked.uuid,
@@ -111,6 +112,8 @@ def meets(
     if field.type in DOCUMENTS:
         if not deep or not asked.inside:
             return None
+        if asked.number:
+            return _in_text(field, asked, bind)
         whole = bind("document" if "json" in field.type else "whole")
         return _written("{} ILIKE {}::pg_catalog.text", _text(field), whole)
     if deep or (field.type in WHOLE and not field.telling):
@@ -158,6 +161,14 @@ def _in_text(field: Field, asked: Asked, bind: Bind) -> sql.Composable:
             "pg_catalog.lower({}) = pg_catalog.lower({}::pg_catalog.text)",
             _text(field),
             bind("text"),
+        )
+    if asked.number:
+        # Tried on what holds the digits at all.
+        return _written(
+            "({0} LIKE {1}::pg_catalog.text AND {0} ~ {2}::pg_catalog.text)",
+            _text(field),
+            bind("whole"),
+            bind("number"),
         )
     if not field.telling:
         return _written("{} ILIKE {}::pg_catalog.text", _text(field), bind("whole"))

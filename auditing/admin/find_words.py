@@ -14,6 +14,7 @@ from auditing.admin.words import actor_name
 from operations.admin.show import badge, when
 from operations.find_presenting import short
 from operations.finding import Hit, Place
+from operations.readable import names_somebody
 from operations.services.record_find import Found
 
 _GROUPS = {
@@ -82,10 +83,11 @@ def missed_words(found: Found) -> list[tuple[str, str]]:
 
 def _line(hit: Hit, user: User | AnonymousUser) -> HitLine:
     values = [(name, short(text)) for name, text in hit.values[:_SHOWN_VALUES]]
+    telling = bool(values) and names_somebody(values[0][0])
     button, place = _button(hit, user)
     return HitLine(
-        title=values[0][1] if values else hit.record_id,
-        rest=values[1:],
+        title=values[0][1] if telling else f"{hit.table.name} {hit.record_id}",
+        rest=values[1:] if telling else values,
         table=str(hit.table),
         record_id=hit.record_id if hit.keyed else "",
         by=", ".join(hit.by),

@@ -29,7 +29,7 @@ class HistoryRows(Source):
     """By key through the index; by value partition by partition, the newest first."""
 
     name = HISTORY
-    weights = {Stage.EXACT: 2.0, Stage.TELLING: 4.0, Stage.DEEP: 2.0}  # noqa: RUF012
+    weights = {Stage.EXACT: 2.0, Stage.TELLING: 3.0, Stage.DEEP: 2.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
         audited = _applications(using).filter(untracked_at=None)
@@ -61,7 +61,7 @@ def _applications(using: str) -> QuerySet[TrackedTable]:
 
 
 def _asked_of(source: HistoryRows, search: Search) -> list[HistorySearch]:
-    """The histories that this person may see and that are wanted; small ones first."""
+    """The histories that are wanted and may be seen; of people first, then small ones."""
     if HISTORY not in search.kept:
         may = (
             source.shows(search.user, using=search.using)
@@ -79,7 +79,7 @@ def _asked_of(source: HistoryRows, search: Search) -> list[HistorySearch]:
             for each in wanted
             if str(each.history) in months
         ]
-        search.kept[HISTORY] = sorted(found, key=lambda each: each.pages)
+        search.kept[HISTORY] = sorted(found, key=lambda each: (not each.is_of_people, each.pages))
     kept: list[HistorySearch] = search.kept[HISTORY]
     return kept
 

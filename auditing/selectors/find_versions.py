@@ -18,10 +18,12 @@ from operations.asked import TEXTS, Asked, value_of
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Key, Table, TableName
 from operations.finding import LEAST, Fit, Hit, Place, Search
+from operations.masking_words import words
 from operations.readable import identifies, is_secret_name, readable_columns
 from operations.record_ids import NoRecordId, key_values
 from operations.sought import Field, any_of, best_fit, equals, meets, shown_value, values
 
+_MAIL = frozenset({"email", "mail"})
 _CATEGORIES = {
     **dict.fromkeys(TEXTS, "S"),
     **dict.fromkeys(("int2", "int4", "int8", "numeric", "float4", "float8"), "N"),
@@ -61,6 +63,10 @@ class HistorySearch:
     @property
     def pages(self) -> int:
         return sum(pages for _, pages in self.partitions)
+
+    @property
+    def is_of_people(self) -> bool:
+        return any(words(each.name) & _MAIL for each in self.shape.captured)
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ from operations.masking_words import words
 from operations.readable import identifies
 from operations.selectors.find_rows import Indexed, TableSearch, indexed_columns
 
-LIVE = Place("live", 0, "live")
+LIVE = Place("live", 0, "in its table")
 _MAIL = frozenset({"email", "mail"})
 _HIDDEN = "row-level security hides rows of it from the console"
 
@@ -23,7 +23,7 @@ class LiveRows(Source):
     """Governed tables first, then the other tables of their schemas; small ones before large."""
 
     name = "live tables"
-    weights = {Stage.EXACT: 3.0, Stage.TELLING: 4.0, Stage.DEEP: 3.0}  # noqa: RUF012
+    weights = {Stage.EXACT: 3.0, Stage.TELLING: 7.0, Stage.DEEP: 3.0}  # noqa: RUF012
 
     def find(self, search: Search, stage: Stage) -> Iterator[Hit]:
         for asking, indexed in _asked_of(search):

@@ -86,6 +86,8 @@ class TableSearch:
     """Further values of each row, as text."""
     title: str = ""
     """For what was not looked at."""
+    scans: bool = True
+    """Without it an index serves `apart`: there are few such rows, and statistics may be old."""
 
     @property
     def named(self) -> str:
@@ -172,7 +174,8 @@ class TableSearch:
             self._order(fields) if conditions and not deep else sql.SQL(""),
             sql.Literal(self.search.limit + 1),
         )
-        rows = self.search.rows(self.named + (", its long texts" if deep else ""), query, given)
+        named = self.named + (", its long texts" if deep else "")
+        rows = self.search.rows(named, query, given, scans=self.scans)
         if len(rows) > self.search.limit:
             self.search.more.add(self.table.name)
         for record, texts, matched, *extra in rows[: self.search.limit]:

@@ -13,15 +13,15 @@ from operations.asked import asked
 from operations.catalogue.types import TableName
 from operations.finding import Hit, NotLooked, Person, Search, Stage, sources
 
-SECONDS = 1.6
+SECONDS = 1.8
 """For all sources together; then what was not looked at is said."""
 LONGEST = 120.0
 LIMIT = 30
 """Records that are told."""
-_ABOUT = 0.3
+_ABOUT = 0.25
 """Seconds for what the sources know of the records that were found."""
 _LEAST_OF_TABLE = 8
-_UNTIL = {Stage.EXACT: 0.5, Stage.TELLING: 0.85, Stage.DEEP: 1.0}
+_UNTIL = {Stage.EXACT: 0.75, Stage.TELLING: 0.9, Stage.DEEP: 1.0}
 """Of the time, where each stage ends; one that is done earlier leaves more to the next."""
 _TEXTS = ", its long texts"
 
@@ -89,7 +89,10 @@ def _told(search: Search, began: float, ends: float) -> Iterable[Hit]:
     is the next one's; indexes answer so soon that they are given all the stage has."""
     for stage in Stage:
         stage_ends = began + (ends - began) * _UNTIL[stage]
-        asked_now = [source for source in sources() if stage in source.weights]
+        asked_now = sorted(
+            (source for source in sources() if stage in source.weights),
+            key=lambda source: -source.weights[stage],
+        )
         for place, source in enumerate(asked_now):
             now = time.monotonic()
             waiting = sum(each.weights[stage] for each in asked_now[place:])
@@ -134,16 +137,8 @@ def _join(known: Hit, hit: Hit) -> None:
 
 
 def _ranked(hits: list[Hit]) -> list[Hit]:
-    return sorted(
-        hits,
-        key=lambda hit: (
-            hit.fit,
-            hit.best.order,
-            str(hit.table),
-            len(hit.record_id),
-            hit.record_id,
-        ),
-    )
+    """Alike ones in the order in which they were found: tables of people first."""
+    return sorted(hits, key=lambda hit: (hit.fit, hit.best.order))
 
 
 def _once(missed: Iterable[NotLooked]) -> tuple[NotLooked, ...]:

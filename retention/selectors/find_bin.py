@@ -27,7 +27,7 @@ class BinRows(Source):
     """By the partial index of what is in the bin: the table's size makes no difference."""
 
     name = BIN
-    weights = {Stage.EXACT: 1.0, Stage.TELLING: 2.0, Stage.DEEP: 1.0}  # noqa: RUF012
+    weights = {Stage.EXACT: 2.5, Stage.TELLING: 4.0, Stage.DEEP: 1.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
         return {table.name for table in _enabled(using)}
@@ -98,7 +98,7 @@ def _has_bin(table: Table) -> bool:
 
 
 def _asking(search: Search, table: Table) -> TableSearch:
-    return TableSearch(search, table, _PLACE, _IN_BIN, _NUMBER, f"bin of {table.name}")
+    return TableSearch(search, table, _PLACE, _IN_BIN, _NUMBER, f"bin of {table.name}", False)
 
 
 def _numbered(place: Place, extra: tuple[Any, ...]) -> Place:

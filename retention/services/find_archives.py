@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -42,7 +43,7 @@ _ONCE = 2_000
 
 class ArchivedRows(Source):
     name = "archives"
-    weights = {Stage.EXACT: 2.0, Stage.TELLING: 4.0}  # noqa: RUF012
+    weights = {Stage.EXACT: 2.0, Stage.TELLING: 3.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
         return {policy.table for policy in RetentionPolicy.objects.filter(database=using)}
@@ -274,6 +275,8 @@ def _met(
 def _answers(field: Field, text: str, wanted: Asked) -> bool:
     if field.type not in TEXTS and field.type not in DOCUMENTS:
         return is_value(field, text, wanted)
+    if wanted.number:
+        return re.search(rf"(^|[^0-9]){wanted.number}([^0-9]|$)", text) is not None
     small = text.casefold()
     if wanted.text.casefold() in small:
         return True

@@ -120,6 +120,8 @@ def test_by_whatever_somebody_knows(text: str) -> None:
         ('["4711","2"]', ["lines 4711,2"]),
         ("Ada's notes", ["loose"]),
         ("a", []),
+        ("471", []),
+        ("100", ["people 4711", "people 3"]),  # A number of its own, and not 1001.
         ("'; DROP TABLE app.people; --", []),
     ],
 )
