@@ -119,7 +119,7 @@ def _manage(var: Path, *arguments: str, text: str = "", **more: str) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=10)
-    parser.add_argument("--seconds", type=float, default=1.8)
+    parser.add_argument("--seconds", type=float, default=1.7)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--var", default="")
     parser.add_argument("--json", action="store_true")

@@ -209,8 +209,8 @@ class Source:
     name: str = ""
     """In words, for what was not looked at: `history`."""
     weights: dict[Stage, float] = {Stage.EXACT: 1.0}  # noqa: RUF012
-    """The stages in which it has something to do, and its part of the time of each; in a stage those
-    with the largest part are asked first."""
+    """The stages in which it has something to do, and its part of the time of each; those with the
+    largest part are asked first."""
 
     def tables(self, *, using: str) -> set[TableName]:
         """Governed tables: they are looked at first."""

@@ -13,7 +13,7 @@ from operations.asked import asked
 from operations.catalogue.types import TableName
 from operations.finding import Hit, NotLooked, Person, Search, Stage, sources
 
-SECONDS = 1.8
+SECONDS = 1.7
 """For all sources together; then what was not looked at is said."""
 LONGEST = 120.0
 LIMIT = 30
