@@ -57,7 +57,7 @@ def fits(page: Page) -> None:
 
 
 def deletes_the_wrong_customer(page: Page) -> None:
-    page.goto("/admin/auditing/trackedtable/find/")
+    page.goto("/admin/auditing/trackedtable/find/key/")
     page.get_by_label("Table").select_option("app.customers")
     page.get_by_label("Key").fill(str(ADA))
     page.get_by_role("button", name="Show its versions").click()

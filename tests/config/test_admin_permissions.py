@@ -65,8 +65,8 @@ MODELS = {
 """Who may look at the objects."""
 
 LOOKING = ("changelist", "change", "history", "simple_history", "compare", "preview",
-           "preview_run", "preview_draft", "progress", "file", "actor", "find", "record",
-           "record_compare", "findings")  # fmt: skip
+           "preview_run", "preview_draft", "progress", "file", "actor", "find", "find_key",
+           "record", "record_compare", "findings")  # fmt: skip
 CHANGING = ("add", "delete", "password_change")
 ACTS = {
     "auditing_changestatement_revert": frozenset({"officer", "support"}),
@@ -263,8 +263,8 @@ def test_each_role_posts_only_what_it_may_decide(console: Console, role: str) ->
             continue
         given = {"reason": "because", "post": "yes", "keep_hours": "1", "name": "other"}
         got = status(client.post(address, given))
-        # Lists and histories that one may see are shown, whatever is posted to them.
-        shown = role in allowed and name.endswith(("_changelist", "_history"))
+        # Lists and histories that one may see are shown, whatever is posted to them; a search is.
+        shown = role in allowed and name.endswith(("_changelist", "_history", "_find"))
         assert got in ((200, 302, 403) if shown else (403, 405)), f"{role}: {name} {got}"
     assert (Run.objects.count(), Run.objects.get(pk=console.run.pk).state) == before
     console.policy.refresh_from_db()
