@@ -148,7 +148,7 @@ def test_also_when_the_table_has_no_soft_delete_any_more(execute: Execute, perso
     grace_over()
     run = ran(purge_run(policy=ever_policy(), requester=person))
     for table in TABLES:
-        execute(f"DROP VIEW IF EXISTS app.active_{table}")
+        execute(f"SELECT custody.softdelete_shield_drop('app.{table}'::regclass::oid)")
         execute(
             f"ALTER TABLE app.{table} DROP COLUMN deleted_at, DROP COLUMN deleted_by,"
             " DROP COLUMN deletion_id"
