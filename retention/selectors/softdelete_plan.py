@@ -18,7 +18,7 @@ from retention.selectors import softdelete_cautions as say
 from retention.selectors import softdelete_refusals as refuse
 from retention.selectors.queries import Row, rows
 from retention.selectors.softdelete_closure import Closure, Edge, softdelete_closure
-from retention.selectors.softdelete_roles import hidden_from
+from retention.selectors.softdelete_roles import hidden_from, nobody_caution
 from retention.selectors.softdelete_standing import shield_gaps
 from retention.selectors.softdelete_steps import (
     COLUMNS,
@@ -107,6 +107,8 @@ class EnablePlan:
 class _Said:
     cautions: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
+    nobody: list[TableName] = field(default_factory=list)
+    """Tables whose policies would bind nobody."""
 
 
 def softdelete_plan(
@@ -149,6 +151,8 @@ def softdelete_plan(
             said.obstacles.append(why)
         steps += own
         shields += _shield_step(each, bool(own), using)
+    if said.nobody:
+        said.cautions.append(nobody_caution(said.nobody))
     said.obstacles += refuse.severed_obstacles(closure, facts)
     said.cautions += say.closure_cautions(closure)
     _ancestors_said(closure, plans, known, said)
@@ -223,6 +227,8 @@ def _table_plan(
         roles = found.roles
         said.cautions += found.cautions
         said.obstacles += found.obstacles
+        if found.nobody:
+            said.nobody.append(table.name)
         if not own["owned"]:
             said.obstacles.append(refuse.owner_obstacle(table, own))
     terms = Terms(

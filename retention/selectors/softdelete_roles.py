@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import connections
 
 from operations.catalogue.identifiers import quoted
-from operations.catalogue.types import Table
+from operations.catalogue.types import Table, TableName
 from retention.selectors.queries import rows
 
 _NAMED = """
@@ -27,6 +27,11 @@ class HiddenFrom:
     obstacles: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
+    @property
+    def nobody(self) -> bool:
+        """The policies would bind no role at all."""
+        return not (self.roles or self.obstacles)
+
 
 def hidden_from(
     table: Table, *, owner: str, asked: Sequence[str] | None, using: str = "default"
@@ -39,8 +44,8 @@ def hidden_from(
     """
     cautions = [
         (
-            f"Sessions that connect as the owner of {table.name} ({quoted(owner)}) or as a "
-            "superuser see deleted rows: policies do not bind them. Let them read the active view."
+            f"Sessions that connect as the owner of the tables ({quoted(owner)}) or as a superuser "
+            "see deleted rows: policies do not bind them. Let them read the active views."
         )
     ]
     if asked is not None:
@@ -54,12 +59,6 @@ def hidden_from(
             )
         elif not (row["above"] or row["owns"] or row["console"]):
             roles.append(row["name"])
-    if not roles:
-        cautions.append(
-            f"No role but such has privileges on {table.name}: the policies will bind nobody. If "
-            "the application connects as the owner or a superuser, give it a role of its own, "
-            "grant that what it needs, and run this again."
-        )
     return HiddenFrom(tuple(roles), (), tuple(cautions))
 
 
@@ -82,3 +81,12 @@ def _named(table: Table, asked: Sequence[str], cautions: list[str], using: str) 
                 "it out of --hide-from."
             )
     return HiddenFrom(tuple(sorted(found)), tuple(obstacles), tuple(cautions))
+
+
+def nobody_caution(tables: Sequence[TableName]) -> str:
+    """Of tables on which no policy would bind anybody."""
+    return (
+        f"No role but such has privileges on {', '.join(map(str, tables))}: the policies will bind "
+        "nobody. If the application connects as the owner or a superuser, give it a role of its "
+        "own, grant that what it needs, and run this again."
+    )

@@ -103,7 +103,8 @@ def _register(
             # Who asked for it by name keeps it when the table above is disabled.
             row.made = {**row.made, "asked": row.made.get("asked", False) or number == 0}
             row.made.pop("disabling", None)
-            row.save(using=using)
+            changed = ["schema_name", "table_name", "made"] if each.row else None
+            row.save(using=using, update_fields=changed)
             found[each.table.name] = row
     return found
 
@@ -129,4 +130,4 @@ def _ready(plan: EnablePlan, rows: dict[TableName, SoftDeleteTable], using: str)
             for name, value in each.terms.rest().items():
                 setattr(row, name, value)
             row.ready_at = row.ready_at or timezone.now()
-            row.save(using=using)
+            row.save(using=using, update_fields=["ready_at", *each.terms.rest()])

@@ -106,6 +106,9 @@ def _at_once(step: Step, row: SoftDeleteTable, using: str) -> None:
         try:
             if step.bin_empty:
                 _bin_empty(step.table, using)
+            if step.terms:
+                # The shield is made by what the entry says.
+                SoftDeleteTable.objects.using(using).filter(pk=row.pk).update(**step.terms)
             for statement in step.statements:
                 if _there(statement, cursor):
                     cursor.execute(statement)
@@ -144,7 +147,8 @@ def _bin_empty(table: TableName, using: str) -> None:
 
 
 def _note(step: Step, row: SoftDeleteTable) -> None:
-    """What the registry says from now on."""
+    """What the registry says from now on. Only that is written: the database's own functions write
+    to the entry as well."""
     row.refresh_from_db()
     row.made = {**row.made, **step.made}
     for name, value in (step.terms or {}).items():
@@ -158,7 +162,7 @@ def _note(step: Step, row: SoftDeleteTable) -> None:
         row.active_unique = entries if step.forget else [*entries, *kept]
     if step.last:
         row.disabled_at = timezone.now()
-    row.save()
+    row.save(update_fields=["made", "active_unique", "disabled_at", *(step.terms or {})])
 
 
 def _beside(step: Step, using: str) -> None:

@@ -94,7 +94,7 @@ def test_row_security_is_hidden_from_whom_it_binds_and_says_whom_it_does_not(
     # The console's own role is named by nobody; here a superuser asks, whom nothing binds.
     assert plan["tables"][0]["hidden_from"] == [APPLICATION, CONSOLE]
     told = " ".join(plan["cautions"])
-    assert f"Sessions that connect as the owner of app.users ({OWNER}) or as a superuser" in told
+    assert f"Sessions that connect as the owner of the tables ({OWNER}) or as a superuser" in told
     named = command("softdelete_enable", "app.users", "--hide-from", APPLICATION, "--dry-run")[
         "plan"
     ]
@@ -111,3 +111,26 @@ def test_row_security_is_hidden_from_whom_it_binds_and_says_whom_it_does_not(
     execute(f"SET ROLE {CONSOLE}")
     asked = command("softdelete_enable", "app.users", "--row-security", "--dry-run")["plan"]
     assert asked["tables"][0]["hidden_from"] == [APPLICATION]
+
+
+def test_foreign_tables_and_row_security_that_hides_rows_are_refused(
+    execute: Execute, managed: None
+) -> None:
+    execute("RESET ROLE")
+    execute("CREATE FOREIGN DATA WRAPPER soft_fdw")
+    try:
+        execute("CREATE SERVER soft_server FOREIGN DATA WRAPPER soft_fdw")
+        execute("CREATE FOREIGN TABLE app.far (id int) SERVER soft_server")
+        execute("CREATE TABLE app.parts (id int) PARTITION BY RANGE (id)")
+        execute("CREATE FOREIGN TABLE app.part PARTITION OF app.parts DEFAULT SERVER soft_server")
+        assert "app.far is a foreign table" in refusal("softdelete_enable", "app.far")[1]
+        told = refusal("softdelete_enable", "app.parts")[1]
+        assert "app.parts has a partition that is a foreign table" in told
+    finally:
+        execute("DROP FOREIGN DATA WRAPPER soft_fdw CASCADE")
+    execute("ALTER TABLE app.addresses ENABLE ROW LEVEL SECURITY")
+    execute(f"SET ROLE {CONSOLE}")
+    told = refusal("softdelete_enable", "app.users")[1]
+    assert "Row-level security hides rows of app.addresses from the console" in told
+    told = refusal("softdelete_enable", "app.orders", "--row-security")[1]
+    assert "Only the owner of app.orders may change it" in told
