@@ -10,7 +10,7 @@ from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from retention.models import SoftDeleteTable
-from retention.selectors.queries import rows
+from retention.selectors.queries import Row, rows
 from retention.selectors.softdelete_closure import softdelete_closure
 from retention.selectors.softdelete_steps import COLUMNS
 
@@ -82,8 +82,9 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
         "without the values that it had."
         for column in missing
     ]
-    gaps: list[str] = []
+    gaps, off = list[str](), list[str]()
     if not missing:
+        off = _off(row, using)
         tree = rows("softdelete_marks", {"oids": [table.oid]}, using=using)
         if not (tree[0]["index"] and tree[0]["valid"]):
             gaps.append("The index on deletion_id")
@@ -92,7 +93,7 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
         row,
         name,
         repairable=tuple(gaps),
-        lost=(*lost, *_uncovered(table, row, enabled, using)),
+        lost=(*lost, *off, *_uncovered(table, row, enabled, using)),
         columns_lost=bool(missing),
     )
 
@@ -129,9 +130,22 @@ SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
 def shield_gaps(row: SoftDeleteTable, *, using: str) -> list[str]:
     """What of the view, the guards, the policies and the triggers is missing, in words."""
     with connections[using].cursor() as cursor:
-        cursor.execute("SELECT to_regprocedure('custody.softdelete_shield_make(oid)') IS NULL")
-        if cursor.fetchone()[0]:
-            return []
         cursor.execute(_VIEW, {"oid": row.table_oid, "view": row.view_name})
         [whole] = cursor.fetchone()
-    return [] if whole else [f"The view {row.view}, or a column of it,"]
+    view = [] if whole else [f"The view {row.view}, or a column of it,"]
+    missing = [each for each in _shield(row, using) if not each["off"]]
+    return [*view, *(f"The {each['kind']} {each['name']}" for each in missing)]
+
+
+def _off(row: SoftDeleteTable, using: str) -> list[str]:
+    """Triggers that somebody switched off: that may be meant, and is told until it is undone."""
+    return [
+        f"The trigger {each['name']} of {each['table']} is switched off: deleted rows can be "
+        f"referred to, or are destroyed. ALTER TABLE {each['table']} ENABLE TRIGGER {each['name']};"
+        for each in _shield(row, using)
+        if each["off"]
+    ]
+
+
+def _shield(row: SoftDeleteTable, using: str) -> list[Row]:
+    return rows("softdelete_shield", {"oid": row.table_oid}, using=using)

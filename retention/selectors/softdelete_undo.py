@@ -167,7 +167,8 @@ def _table(plan: DisablePlan, table: Table, row: SoftDeleteTable, using: str) ->
                 f"{quoted(entry['name'])} of {table.name} was dropped since, and does not come "
                 f"back. It was: {entry['definition']}"
             )
-    last = _last(table.name, _gone(table, row, added, tree))
+    # Once more: as long as a table above it had it, its references were guarded.
+    last = _last(table.name, [_shield_drop(table), *_gone(table, row, added, tree)])
     plan.steps += [*steps, last]
     owned = rows("softdelete_facts", {"oids": [table.oid]}, using=using)[0]
     if not owned["owned"]:
@@ -236,14 +237,17 @@ def _uses(
     ]
 
 
-def _shield_step(table: Table, row: SoftDeleteTable) -> Step:
-    call = sql.SQL("SELECT custody.softdelete_shield_drop({}::pg_catalog.regclass)").format(
+def _shield_drop(table: Table) -> sql.Composed:
+    return sql.SQL("SELECT custody.softdelete_shield_drop({}::pg_catalog.regclass)").format(
         sql.Literal(str(table.name))
     )
+
+
+def _shield_step(table: Table, row: SoftDeleteTable) -> Step:
     return Step(
         table.name,
         f"takes away the view {row.view}, guards, policies and triggers",
-        (call,),
+        (_shield_drop(table),),
         bin_empty=True,
         made={"disabling": True},
         terms={"ready_at": None},
@@ -275,5 +279,5 @@ def _gone(
 def _last(table: TableName, statements: list[sql.Composable], *, dropped: bool = False) -> Step:
     what = "ends its soft delete: the table is not there any more"
     if not dropped:
-        what = "drops the index and the columns that were added" if statements else "ends it"
+        what = "drops the last guards, the index and the columns that were added"
     return Step(table, what, tuple(statements), bin_empty=not dropped, last=True)

@@ -65,6 +65,7 @@ def softdelete_enable(
         plan = softdelete_plan(name, asked=asked, using=using)
         if plan.obstacles:
             raise SoftDeleteRefused("\n".join(plan.obstacles))
+        softdelete_event_triggers(using=using)
         rows = _register(plan, actor=actor, reason=reason, using=using)
         for step in plan.steps:
             tell(step)

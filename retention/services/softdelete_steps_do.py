@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
@@ -110,22 +109,13 @@ def _at_once(step: Step, row: SoftDeleteTable, using: str) -> None:
                 # The shield is made by what the entry says.
                 SoftDeleteTable.objects.using(using).filter(pk=row.pk).update(**step.terms)
             for statement in step.statements:
-                if _there(statement, cursor):
-                    cursor.execute(statement)
+                cursor.execute(statement)
         except OperationalError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
                 # Told as what it is to whoever tries again.
                 raise OperationalError(str(error)) from psycopg.errors.LockNotAvailable()
             raise
     _note(step, row)
-
-
-def _there(statement: sql.Composable, cursor: Any) -> bool:
-    text = statement.as_string(None)
-    if "custody.softdelete_shield" not in text:
-        return True
-    cursor.execute("SELECT to_regprocedure('custody.softdelete_shield_make(oid)') IS NOT NULL")
-    return bool(cursor.fetchone()[0])
 
 
 def _bin_empty(table: TableName, using: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
+from .catalogue_state import catalogue_state
 from .softdelete_tables import SHOP, Execute, command, enable, refusal
 
 pytestmark = [pytest.mark.superuser, pytest.mark.usefixtures("governed")]
@@ -134,3 +135,29 @@ def test_foreign_tables_and_row_security_that_hides_rows_are_refused(
     assert "Row-level security hides rows of app.addresses from the console" in told
     told = refusal("softdelete_enable", "app.orders", "--row-security")[1]
     assert "Only the owner of app.orders may change it" in told
+
+
+def test_with_policies_and_captured_deletes_the_schema_is_again_what_it_was(
+    execute: Execute, managed: None
+) -> None:
+    """Row-level security is on again where it was, with the policies that there were."""
+    execute("RESET ROLE")
+    execute("ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY")
+    execute(f"CREATE POLICY own ON app.orders TO {APPLICATION} USING (user_id < 3)")
+    before = catalogue_state(execute)
+    arguments = ("--along", "app.orders", "--capture-deletes", "--row-security")
+    enable("app.users", *arguments, "--hide-from", APPLICATION)
+    assert command("softdelete_enable", "app.users")["steps"] == 0
+    made = catalogue_state(execute)
+    execute(f"SET ROLE {APPLICATION}")
+    execute("DELETE FROM app.lines WHERE order_id = 3")
+    assert execute("SELECT count(*) FROM app.lines WHERE order_id = 3") == [(0,)]
+    execute("RESET ROLE")
+    [(deletion,)] = execute("SELECT DISTINCT deletion_id FROM app.lines WHERE order_id = 3")
+    command("record_restore", str(deletion))
+    enable("app.users", "--no-capture-deletes", "--no-row-security")
+    assert catalogue_state(execute)["policies"] == before["policies"]
+    enable("app.users", *arguments, "--hide-from", APPLICATION)
+    assert catalogue_state(execute) == made
+    command("softdelete_disable", "app.users")
+    assert catalogue_state(execute) == before

@@ -154,3 +154,27 @@ def test_in_a_restored_database_the_tables_are_found_again_with_their_deletions(
     command("record_restore", str(deletion))
     assert execute("SELECT count(*) FROM app.users WHERE deletion_id IS NOT NULL") == [(0,)]
     assert catalogue_state(execute) == before
+
+
+def test_views_guards_and_policies_too(execute: Execute) -> None:
+    execute(SHOP)
+    enable("app.users", "--along", "app.orders", "--capture-deletes")
+    before = catalogue_state(execute)
+    execute("DROP VIEW app.active_users")
+    [(trigger,)] = execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'app.addresses'::regclass"
+        " AND tgname LIKE 'custody_softdelete_insert_%'"
+    )
+    execute(f"DROP TRIGGER {trigger} ON app.addresses")
+    told = " ".join(detail for _, detail in doctor())
+    assert "The view app.active_users, or a column of it, of app.users is missing" in told
+    assert f"The trigger {trigger} of app.users is missing" in told
+    softdelete_watch()
+    assert catalogue_state(execute) == before
+    execute(f"ALTER TABLE app.addresses DISABLE TRIGGER {trigger}")
+    softdelete_watch()
+    assert any(f"{trigger} of app.addresses is switched off" in remedy for _, remedy in alerts())
+    execute(f"ALTER TABLE app.addresses ENABLE TRIGGER {trigger}")
+    softdelete_watch()
+    assert alerts() == []
+    assert catalogue_state(execute) == before
