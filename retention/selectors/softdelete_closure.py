@@ -96,6 +96,19 @@ def softdelete_closure(
     return closure
 
 
+def taken_along(
+    table: Table, *, decided: list[TableName], using: str = "default"
+) -> list[tuple[Edge, Table]]:
+    """The tables whose rows go along with those of this one at once, without those further below.
+
+    Args:
+        decided: the tables that do so although their keys do not cascade.
+    """
+    reader = _Reader(using)
+    edges = _Walk(reader, set(), {table.name: decided}).edges(table, Closure())
+    return [(each, reader.root(each.child)) for each in edges if each.meaning == "along"]
+
+
 @dataclass(frozen=True)
 class _Walk:
     reader: _Reader
@@ -113,7 +126,7 @@ class _Walk:
                 continue
             seen.add(table.name)
             closure.tables.append(table)
-            for edge in self._edges(table, closure):
+            for edge in self.edges(table, closure):
                 closure.edges.append(edge)
                 if edge.meaning == "along":
                     waiting.append(self.reader.root(edge.child))
@@ -125,7 +138,7 @@ class _Walk:
         closure.pointless = sorted(self.named - referring)
         return closure
 
-    def _edges(self, table: Table, closure: Closure) -> list[Edge]:
+    def edges(self, table: Table, closure: Closure) -> list[Edge]:
         """Those that refer to it. A table that goes along does so by all its keys."""
         keys = {
             (key.table, key.name): (key, self.reader.root(key.table).name)

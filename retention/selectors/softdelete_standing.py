@@ -11,7 +11,7 @@ from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from retention.models import SoftDeleteTable
 from retention.selectors.queries import Row, rows
-from retention.selectors.softdelete_closure import softdelete_closure
+from retention.selectors.softdelete_closure import taken_along
 from retention.selectors.softdelete_steps import COLUMNS
 
 _NAME = """
@@ -100,18 +100,13 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
 
 def _uncovered(table: Table, row: SoftDeleteTable, enabled: set[int], using: str) -> list[str]:
     """Tables whose rows would go along and that have no soft delete: made since."""
-    closure = softdelete_closure(
-        table,
-        decided={table.name: [TableName(*each) for each in row.along]},
-        using=using,
-    )
-    direct = {edge.child: edge for edge in closure.edges_to(table.name, "along")}
+    decided = [TableName(*each) for each in row.along]
     return [
         f"{child.name} has no soft delete, and its rows go along with those of {table.name} "
-        f"({direct[child.name].key.name}): no record of {table.name} that has such rows can be "
-        f"deleted softly until you run manage.py softdelete_enable {table.name}."
-        for child in closure.tables
-        if child.name in direct and child.oid not in enabled
+        f"({edge.key.name}): no record of {table.name} that has such rows can be deleted softly "
+        f"until you run manage.py softdelete_enable {table.name}."
+        for edge, child in taken_along(table, decided=decided, using=using)
+        if child.oid not in enabled
     ]
 
 
