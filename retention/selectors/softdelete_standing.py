@@ -10,7 +10,7 @@ from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from retention.models import SoftDeleteTable
-from retention.selectors.queries import Row, rows
+from retention.selectors.queries import rows
 from retention.selectors.softdelete_closure import taken_along
 from retention.selectors.softdelete_steps import COLUMNS
 
@@ -84,11 +84,11 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
     ]
     gaps, off = list[str](), list[str]()
     if not missing:
-        off = _off(row, using)
         tree = rows("softdelete_marks", {"oids": [table.oid]}, using=using)
         if not (tree[0]["index"] and tree[0]["valid"]):
             gaps.append("The index on deletion_id")
-        gaps += shield_gaps(row, using=using)
+        shield, off = _shield(row, using)
+        gaps += shield
     return Standing(
         row,
         name,
@@ -124,23 +124,23 @@ SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
 
 def shield_gaps(row: SoftDeleteTable, *, using: str) -> list[str]:
     """What of the view, the guards, the policies and the triggers is missing, in words."""
+    return _shield(row, using)[0]
+
+
+def _shield(row: SoftDeleteTable, using: str) -> tuple[list[str], list[str]]:
+    """What is missing, and sentences on triggers that somebody switched off: that may be meant."""
     with connections[using].cursor() as cursor:
         cursor.execute(_VIEW, {"oid": row.table_oid, "view": row.view_name})
         [whole] = cursor.fetchone()
-    view = [] if whole else [f"The view {row.view}, or a column of it,"]
-    missing = [each for each in _shield(row, using) if not each["off"]]
-    return [*view, *(f"The {each['kind']} {each['name']}" for each in missing)]
-
-
-def _off(row: SoftDeleteTable, using: str) -> list[str]:
-    """Triggers that somebody switched off: that may be meant, and is told until it is undone."""
-    return [
-        f"The trigger {each['name']} of {each['table']} is switched off: deleted rows can be "
-        f"referred to, or are destroyed. ALTER TABLE {each['table']} ENABLE TRIGGER {each['name']};"
-        for each in _shield(row, using)
-        if each["off"]
-    ]
-
-
-def _shield(row: SoftDeleteTable, using: str) -> list[Row]:
-    return rows("softdelete_shield", {"oid": row.table_oid}, using=using)
+    gaps = [] if whole else [f"The view {row.view}, or a column of it,"]
+    off = []
+    for each in rows("softdelete_shield", {"oid": row.table_oid}, using=using):
+        if not each["off"]:
+            gaps.append(f"The {each['kind']} {each['name']}")
+            continue
+        off.append(
+            f"The trigger {each['name']} of {each['table']} is switched off: deleted rows can be "
+            f"referred to, or are destroyed. ALTER TABLE {each['table']} ENABLE TRIGGER "
+            f"{each['name']};"
+        )
+    return gaps, off

@@ -1,5 +1,6 @@
 -- Parameters: oid (oid). What of the triggers and policies around a table with soft delete is missing
--- or switched off, on it, its partitions and the tables that refer to it.
+-- or switched off, on it, its partitions and the tables that refer to it. Of those that have soft
+-- delete themselves it is told with them.
 WITH entry AS (
   SELECT s.row_security, s.hidden_from FROM custody.retention_softdeletetable AS s
    WHERE s.table_oid = %(oid)s::pg_catalog.int8 AND s.disabled_at IS NULL
@@ -7,6 +8,9 @@ WITH entry AS (
   SELECT DISTINCT w.relation, w.name
     FROM unnest(%(oid)s::pg_catalog.oid || custody.softdelete_children(%(oid)s::pg_catalog.oid)) AS c (oid)
    CROSS JOIN LATERAL custody.softdelete_triggers(c.oid) AS w
+   WHERE c.oid = %(oid)s::pg_catalog.oid
+      OR NOT EXISTS (SELECT FROM custody.retention_softdeletetable AS s
+                      WHERE s.table_oid = c.oid::pg_catalog.int8 AND s.disabled_at IS NULL)
 )
 SELECT 'trigger' AS kind, w.name, w.relation::pg_catalog.regclass::pg_catalog.text AS table,
        g.oid IS NOT NULL AS off
