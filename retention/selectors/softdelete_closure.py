@@ -54,7 +54,7 @@ class Closure:
         )
 
 
-class _Reader:
+class TableReader:
     """Each table is read once."""
 
     def __init__(self, using: str) -> None:
@@ -88,7 +88,7 @@ def softdelete_closure(
             keeps nothing from it, with what it refers to otherwise.
         decided: by parent, what was decided earlier.
     """
-    walk = _Walk(_Reader(using), set(along), decided or {})
+    walk = _Walk(TableReader(using), set(along), decided or {})
     closure = walk.closure(root)
     severed = {e.child for e in closure.edges if e.meaning == "severed"}
     if forced := severed & set(closure.pointless):
@@ -97,21 +97,20 @@ def softdelete_closure(
 
 
 def taken_along(
-    table: Table, *, decided: list[TableName], using: str = "default"
+    table: Table, *, decided: list[TableName], reader: TableReader
 ) -> list[tuple[Edge, Table]]:
     """The tables whose rows go along with those of this one at once, without those further below.
 
     Args:
         decided: the tables that do so although their keys do not cascade.
     """
-    reader = _Reader(using)
     edges = _Walk(reader, set(), {table.name: decided}).edges(table, Closure())
     return [(each, reader.root(each.child)) for each in edges if each.meaning == "along"]
 
 
 @dataclass(frozen=True)
 class _Walk:
-    reader: _Reader
+    reader: TableReader
     named: set[TableName]
     decided: dict[TableName, list[TableName]]
     forced: set[TableName] = field(default_factory=set)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from django.db import connections
 
 from operations.catalogue.exceptions import NoSuchTable
-from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table, TableName
 from retention.models import SoftDeleteTable
 from retention.selectors.queries import rows
-from retention.selectors.softdelete_closure import taken_along
+from retention.selectors.softdelete_closure import TableReader, taken_along
 from retention.selectors.softdelete_steps import COLUMNS
 
 _NAME = """
@@ -60,10 +59,12 @@ def standings(*, using: str = "default") -> list[Standing]:
     """Of every table that has soft delete, by name."""
     known = list(SoftDeleteTable.objects.using(using).filter(disabled_at=None))
     enabled = {row.table_oid for row in known}
-    return [_standing(row, enabled, using) for row in known]
+    reader = TableReader(using)
+    return [_standing(row, enabled, reader) for row in known]
 
 
-def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
+def _standing(row: SoftDeleteTable, enabled: set[int], reader: TableReader) -> Standing:
+    using = reader.using
     with connections[using].cursor() as cursor:
         cursor.execute(_NAME, [row.table_oid])
         found = cursor.fetchone()
@@ -73,7 +74,7 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
     if row.ready_at is None:
         return Standing(row, name, unready=True)
     try:
-        table = read_table(name, using=using)
+        table = reader.table(name)
     except NoSuchTable:
         return Standing(row, row.table, dropped=True)
     missing = [column for column in COLUMNS if table.column(column) is None]
@@ -93,19 +94,21 @@ def _standing(row: SoftDeleteTable, enabled: set[int], using: str) -> Standing:
         row,
         name,
         repairable=tuple(gaps),
-        lost=(*lost, *off, *_uncovered(table, row, enabled, using)),
+        lost=(*lost, *off, *_uncovered(table, row, enabled, reader)),
         columns_lost=bool(missing),
     )
 
 
-def _uncovered(table: Table, row: SoftDeleteTable, enabled: set[int], using: str) -> list[str]:
+def _uncovered(
+    table: Table, row: SoftDeleteTable, enabled: set[int], reader: TableReader
+) -> list[str]:
     """Tables whose rows would go along and that have no soft delete: made since."""
     decided = [TableName(*each) for each in row.along]
     return [
         f"{child.name} has no soft delete, and its rows go along with those of {table.name} "
         f"({edge.key.name}): no record of {table.name} that has such rows can be deleted softly "
         f"until you run manage.py softdelete_enable {table.name}."
-        for edge, child in taken_along(table, decided=decided, using=using)
+        for edge, child in taken_along(table, decided=decided, reader=reader)
         if child.oid not in enabled
     ]
 
