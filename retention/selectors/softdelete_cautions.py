@@ -72,15 +72,6 @@ def ancestor_obstacle(child: Table, parent: TableName, key: str) -> str:
     )
 
 
-def events_caution(table: TableName) -> str:
-    """Where the console's role may make no event trigger."""
-    return (
-        "The console's role may make no event trigger, which takes a superuser: a migration that "
-        f"drops a column or changes its type is refused because of the view, unless it calls "
-        f"custody.active_view_drop('{table}') before and custody.active_view_make('{table}') after."
-    )
-
-
 def unique_words(unique: Unique) -> str:
     """Of a constraint that stays as it is."""
     columns = ", ".join(unique.columns)

@@ -155,8 +155,6 @@ def softdelete_plan(
         said.cautions.append(nobody_caution(said.nobody))
     said.obstacles += refuse.severed_obstacles(closure, facts)
     said.cautions += say.closure_cautions(closure)
-    if not facts[table.oid]["follows"]:
-        said.cautions.append(say.events_caution(table.name))
     _ancestors_said(closure, plans, known, said)
     stays = [
         say.unique_words(unique)
@@ -179,21 +177,12 @@ def _bare(table: Table) -> TablePlan:
     return TablePlan(table, None, None, terms, view_name(table.name), ())
 
 
-_ROLE = """
-SELECT current_user::text, r.rolsuper OR 2 = (
-    SELECT pg_catalog.count(*) FROM pg_catalog.pg_event_trigger e
-    WHERE e.evtname IN ('custody_softdelete_start', 'custody_softdelete_end')
-      AND e.evtenabled IN ('O', 'A'))
-FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
-"""
-
-
 def _facts(tables: Iterable[Table], using: str) -> dict[int, Row]:
     with connections[using].cursor() as cursor:
-        cursor.execute(_ROLE)
-        role, follows = cursor.fetchone()
+        cursor.execute("SELECT current_user::text")
+        role = cursor.fetchone()[0]
     found = rows("softdelete_facts", {"oids": [table.oid for table in tables]}, using=using)
-    return {row["oid"]: {**row, "role": role, "follows": follows} for row in found}
+    return {row["oid"]: {**row, "role": role} for row in found}
 
 
 def _rows(using: str) -> dict[int, SoftDeleteTable]:

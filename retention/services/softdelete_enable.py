@@ -24,7 +24,6 @@ from retention.selectors.softdelete_plan import (
 )
 from retention.selectors.softdelete_steps import Step
 from retention.services.softdelete_adopt import softdelete_adopt
-from retention.services.softdelete_events import softdelete_event_triggers
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
@@ -65,7 +64,6 @@ def softdelete_enable(
         plan = softdelete_plan(name, asked=asked, using=using)
         if plan.obstacles:
             raise SoftDeleteRefused("\n".join(plan.obstacles))
-        softdelete_event_triggers(using=using)
         rows = _register(plan, actor=actor, reason=reason, using=using)
         for step in plan.steps:
             tell(step)

@@ -105,9 +105,7 @@ def _at_once(step: Step, row: SoftDeleteTable, using: str) -> None:
         try:
             if step.bin_empty:
                 _bin_empty(step.table, using)
-            if step.terms:
-                # The shield is made by what the entry says.
-                SoftDeleteTable.objects.using(using).filter(pk=row.pk).update(**step.terms)
+            _terms_before(step, row, using)
             for statement in step.statements:
                 cursor.execute(statement)
         except OperationalError as error:
@@ -116,6 +114,14 @@ def _at_once(step: Step, row: SoftDeleteTable, using: str) -> None:
                 raise OperationalError(str(error)) from psycopg.errors.LockNotAvailable()
             raise
     _note(step, row)
+
+
+def _terms_before(step: Step, row: SoftDeleteTable, using: str) -> None:
+    """The shield is made by what the entry says. It says too, until the end of the transaction, that
+    the table is not ready: or each of its changes would make all of it once more."""
+    if step.terms is not None:
+        entry = SoftDeleteTable.objects.using(using).filter(pk=row.pk)
+        entry.update(**{**step.terms, "ready_at": None})
 
 
 def _bin_empty(table: TableName, using: str) -> None:
@@ -139,7 +145,9 @@ def _bin_empty(table: TableName, using: str) -> None:
 def _note(step: Step, row: SoftDeleteTable) -> None:
     """What the registry says from now on. Only that is written: the database's own functions write
     to the entry as well."""
+    ready = row.ready_at
     row.refresh_from_db()
+    row.ready_at = ready
     row.made = {**row.made, **step.made}
     for name, value in (step.terms or {}).items():
         setattr(row, name, value)
@@ -152,7 +160,8 @@ def _note(step: Step, row: SoftDeleteTable) -> None:
         row.active_unique = entries if step.forget else [*entries, *kept]
     if step.last:
         row.disabled_at = timezone.now()
-    row.save(update_fields=["made", "active_unique", "disabled_at", *(step.terms or {})])
+    fields = ["made", "active_unique", "disabled_at", "ready_at", *(step.terms or {})]
+    row.save(update_fields=fields)
 
 
 def _beside(step: Step, using: str) -> None:

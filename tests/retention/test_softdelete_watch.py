@@ -168,7 +168,7 @@ def test_views_guards_and_policies_too(execute: Execute) -> None:
     execute(f"DROP TRIGGER {trigger} ON app.addresses")
     told = " ".join(detail for _, detail in doctor())
     assert "The view app.active_users, or a column of it, of app.users is missing" in told
-    assert f"The trigger {trigger} of app.users is missing" in told
+    assert f"The trigger {trigger} of app.addresses is missing" in told
     softdelete_watch()
     assert catalogue_state(execute) == before
     execute(f"ALTER TABLE app.addresses DISABLE TRIGGER {trigger}")
