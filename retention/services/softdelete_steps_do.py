@@ -117,8 +117,8 @@ def _at_once(step: Step, row: SoftDeleteTable, using: str) -> None:
 
 
 def _terms_before(step: Step, row: SoftDeleteTable, using: str) -> None:
-    """The shield is made by what the entry says. Until the end of the transaction it says, too, that
-    the table is not ready: or each of the changes would make all of it once more."""
+    """The shield is made by what the entry says. That also says, until the end of the transaction,
+    that the table is not ready: or each of the changes would make all of it once more."""
     if step.terms is not None:
         entry = SoftDeleteTable.objects.using(using).filter(pk=row.pk)
         entry.update(**{**step.terms, "ready_at": None})
