@@ -24,6 +24,7 @@ from retention.selectors.softdelete_plan import (
 )
 from retention.selectors.softdelete_steps import Step
 from retention.services.softdelete_adopt import softdelete_adopt
+from retention.services.softdelete_events import softdelete_event_triggers
 from retention.services.softdelete_steps_do import Told, alone, step_do, untold
 
 
