@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
-from celery import Celery
+# Until all is loaded (config/apps.py).
+gc.disable()
+
+from celery import Celery  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from config import celery_processes
+from config import celery_processes  # noqa: E402
 
 app = Celery("custody")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -40,16 +40,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """After it, a test that commits is undone by `resetting`, where the role may."""
     with django_db_blocker.unblock():
-        baseline = resetting.baseline_take()
-    if baseline is not None:
+        baseline = _BASELINES[0] = resetting.baseline_take()
+    if baseline is None:
+        yield
+        return
 
-        def restore(case: TransactionTestCase) -> None:
-            baseline.restore()
+    def restore(case: TransactionTestCase) -> None:
+        baseline.restore()
 
-        TransactionTestCase._fixture_teardown = restore
+    TransactionTestCase._fixture_teardown = restore
+    yield
+    baseline.close()
+
+
+_BASELINES: list[resetting.Baseline | None] = [None]
+"""Of this process."""
 
 
 @pytest.fixture(autouse=True)
@@ -113,11 +121,19 @@ def governed(
     transactional_db: None, execute: Callable[..., list[tuple[Any, ...]]]
 ) -> Iterator[str]:
     """An empty schema of a governed application, gone after the test with its history."""
-    execute(_CLEAR)
+    baseline = _BASELINES[0]
+
+    def clear() -> None:
+        if baseline is None:
+            execute(_CLEAR)
+        else:
+            baseline.session().execute(_CLEAR)
+
+    clear()
     execute("CREATE SCHEMA app")
     yield "app"
     connection.close()
-    execute(_CLEAR)
+    clear()
 
 
 @pytest.fixture

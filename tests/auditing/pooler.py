@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.db import connection
+
+from tests import environment
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _PORT = 6432
@@ -61,7 +62,8 @@ def pooler(user: str) -> Iterator[Pooler]:
     parameters = connection.get_connection_params()
     if not str(parameters.get("host", "")).startswith("/"):
         pytest.skip("the server is not one that pgbouncer may reach by its socket")
-    folder = Path(tempfile.mkdtemp(prefix="custody-pooler-"))
+    # On the file system of the server's socket, which gets a second name in it.
+    folder = environment.new_folder()
     # Only root and its own user come to the server's socket: a second name of it for PgBouncer.
     name = f".s.PGSQL.{parameters['port']}"
     os.link(Path(parameters["host"]) / name, folder / name)
