@@ -65,7 +65,7 @@ def facts(policy: RetentionPolicy) -> list[Fact]:
         Fact("What becomes of them", disposition(policy).capitalize()),
         Fact("Go along", code(along(policy)), "rows that refer to them go with them")
         if policy.dependents
-        else Fact("Go along", NOTHING, "rows that are still referred to are kept"),
+        else Fact("Go along", NOTHING, _not_named(policy)),
         Fact("Soft deletion first", "yes" if policy.soft_delete else "no"),
         Fact("Legal basis", policy.legal_basis or NOTHING),
         Fact("Owner", policy.owner or NOTHING),
@@ -73,3 +73,9 @@ def facts(policy: RetentionPolicy) -> list[Fact]:
         Fact("Database", policy.database),
         Fact("Last changed", when(policy.updated_at)),
     ]
+
+
+def _not_named(policy: RetentionPolicy) -> str:
+    if policy.soft_delete:
+        return "what goes along into the bin is decided where soft delete is enabled"
+    return "rows that are still referred to are kept"
