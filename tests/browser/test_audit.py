@@ -120,7 +120,7 @@ def test_an_officer_finds_a_document_and_names_its_version_on_a_telephone(
     sign_in: SignIn, shop: TrackedTable
 ) -> None:
     page = sign_in("officer", width=NARROW)
-    page.goto("/admin/auditing/trackedtable/find/")
+    page.goto("/admin/auditing/trackedtable/find/key/")
     page.get_by_label("Table").select_option("app.documents")
     page.get_by_label("Key").fill(DOCUMENT)
     page.get_by_role("button", name="Show its versions").click()
