@@ -9,6 +9,7 @@ from config.doctor.softdelete import check_softdelete
 from operations.models import Alert
 from retention.models import SoftDeleteTable
 from retention.services.softdelete_watch import softdelete_watch
+from tests import environment
 
 from .catalogue_state import catalogue_state
 from .softdelete_tables import SHOP, Execute, command, enable
@@ -26,6 +27,14 @@ def doctor() -> list[tuple[bool | None, str]]:
     return [(finding.ok, finding.detail) for finding in check_softdelete(Server())]
 
 
+def well(tables: int) -> tuple[bool | None, str]:
+    """What the doctor says of so many that are well, with event triggers and without."""
+    if environment.is_plain():
+        told = "and no event trigger lets their views follow migrations"
+        return None, f"All is there of {tables} tables, {told}"
+    return True, f"The views, guards and indexes of all {tables} tables are there"
+
+
 def test_a_table_that_is_well_is_left_alone(execute: Execute) -> None:
     assert doctor() == [(None, "No table has it yet")]
     execute(SHOP)
@@ -34,7 +43,7 @@ def test_a_table_that_is_well_is_left_alone(execute: Execute) -> None:
     assert softdelete_watch() == []
     assert alerts() == []
     assert catalogue_state(execute) == before
-    assert doctor() == [(True, "The views, guards and indexes of all 4 tables are there")]
+    assert doctor() == [well(4)]
 
 
 def test_what_a_migration_dropped_is_made_again(execute: Execute) -> None:
@@ -72,7 +81,7 @@ def test_a_new_table_whose_rows_go_along_is_told_until_it_is_enabled(execute: Ex
     enable("app.users")
     softdelete_watch()
     assert alerts() == []
-    assert doctor()[0][0] is True
+    assert doctor() == [well(3)]
 
 
 def test_a_lost_column_and_a_lost_table_are_told(execute: Execute) -> None:
