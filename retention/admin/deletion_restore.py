@@ -175,6 +175,11 @@ class DeletionRestoreView(ConfirmView):
             try:
                 ids = deletion_record_ids(self.object, table, using=self.object.database)
             except (NoRecordId, TooSlow):
+                messages.warning(
+                    self.request,
+                    f"The rows of {table.name} could not be read in time, so none of them is among "
+                    "these: tick them one by one, or restore the whole deletion.",
+                )
                 continue
             found |= dict.fromkeys((table.oid, record) for record in ids[:MOST_NAMED])
         return [(oid, record) for oid, record in found if oid in self._tables]
