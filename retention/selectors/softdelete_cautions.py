@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from operations.catalogue.identifiers import quoted
 from operations.catalogue.types import Table, TableName
 from retention.selectors.softdelete_closure import Closure, Edge
@@ -104,4 +106,19 @@ def unique_cautions(unique: Unique) -> list[str]:
             f"{name}: it is checked at once and not at COMMIT any more, which a partial index "
             "cannot put off."
         )
+    return found
+
+
+def guard_cautions(closure: Closure, facts: dict[int, dict[str, Any]]) -> list[str]:
+    """Tables that stay, and get a guard: whoever may make a trigger need not be able to drop it."""
+    found = []
+    for name, child in closure.others.items():
+        own = facts[child.oid]
+        parents = sorted({str(edge.parent) for edge in closure.edges if edge.child == name})
+        if parents and not own["owned"]:
+            found.append(
+                f"{name} refers to {', '.join(parents)} and gets a guard, which only its owner can "
+                f"take away again: before softdelete_disable, GRANT {quoted(own['owner'])} TO "
+                f"{quoted(own['role'])};"
+            )
     return found

@@ -155,6 +155,7 @@ def softdelete_plan(
         said.cautions.append(nobody_caution(said.nobody))
     said.obstacles += refuse.severed_obstacles(closure, facts)
     said.cautions += say.closure_cautions(closure)
+    said.cautions += say.guard_cautions(closure, facts)
     _ancestors_said(closure, plans, known, said)
     stays = [
         say.unique_words(unique)

@@ -82,6 +82,7 @@ def test_what_the_owner_did_by_the_printed_sql_is_found_and_goes_on(
     execute(f"SET ROLE {CONSOLE}")
     document = enable("app.users")
     assert [each["table"] for each in document["tables"]] == ["app.users", "app.addresses"]
+    assert any("app.tickets refers to app.users" in each for each in document["cautions"])
     code, told = refusal("softdelete_disable", "app.users")
     assert code == 3
     assert f"Only the owner of app.users ({OWNER}) may take it away: GRANT {OWNER}" in told
