@@ -46,7 +46,9 @@ $(STAMP): requirements.lock
 demo: setup
 	@$(BIN)/python manage.py demo --port $(PORT) $(ARGS)
 
-test: setup lint browser tests
+# Side by side: lint has one processor, and at the end the tests have both.
+test: setup browser
+	@$(MAKE) --no-print-directory -j2 lint tests
 
 lint: setup
 	@$(BIN)/ruff format --check .
