@@ -52,9 +52,11 @@ EXPECTED = {
     "retention_heldrow",
     "retention_historicallegalhold",
     "retention_historicalretentionpolicy",
+    "retention_deletion",
     "retention_holdscope",
     "retention_legalhold",
     "retention_retentionpolicy",
+    "retention_softdeletetable",
 }
 
 

@@ -21,16 +21,16 @@ FOUND = ["Audit log", "Audited tables", "Find a record"]
 AUDIT = ["Audit log", "Audited tables", "Seals", "Find a record"]
 SIDEBAR = {
     "officer": [
-        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Bin", "Archives", "Certificates", "Runs",
         "Schedules", "Alerts",
     ],
-    "support": ["Overview", *FOUND, "Policies", "Legal holds", "Archives", "Runs"],
+    "support": ["Overview", *FOUND, "Policies", "Legal holds", "Bin", "Archives", "Runs"],
     "operator": [
-        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Bin", "Archives", "Certificates", "Runs",
         "Schedules", "Alerts",
     ],
     "auditor": [
-        "Overview", *AUDIT, "Policies", "Legal holds", "Archives", "Certificates", "Runs",
+        "Overview", *AUDIT, "Policies", "Legal holds", "Bin", "Archives", "Certificates", "Runs",
         "Schedules", "Alerts", "Users", "Groups",
     ],
 }  # fmt: skip
