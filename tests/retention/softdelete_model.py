@@ -54,6 +54,8 @@ class World:
     deleted: dict[Row, int] = field(default_factory=dict)
     """The deletion that has it."""
     severed: list[Severed] = field(default_factory=list)
+    held: dict[Row, str] = field(default_factory=dict)
+    """The case of the hold."""
 
     # What is.
 
@@ -97,9 +99,10 @@ class World:
         active = self.active()
         goes = self.below({root}, active)
         stays = active - goes
-        for number, _, _ in self.referring(goes, stays):
+        for number, child, _ in self.referring(goes, stays):
             key = self.keys[number]
-            if key.hard:
+            # What is held may not lose its reference.
+            if key.hard or child in self.held:
                 return True
             if key.rule == "SET DEFAULT" and (key.parent, 0) in goes:
                 return True
@@ -164,6 +167,31 @@ class World:
             if self.refer[each.reference] == each.became:
                 self.refer[each.reference] = each.was
         self.severed = [each for each in self.severed if each.parent not in rows]
+
+    # Destroying.
+
+    def keeping(self, rows: set[Row]) -> bool:
+        """Something of them is held, or others refer to them."""
+        others = set(self.codes) - rows
+        return bool(rows & set(self.held)) or any(self.referring(rows, others))
+
+    def purge(self, gone: set[Row]) -> None:
+        for number, child, _ in list(self.referring(gone, set(self.codes) - gone)):
+            assert not self.keys[number].hard, "A row was destroyed that another cannot be without."
+            became = 0 if self.keys[number].rule == "SET DEFAULT" else None
+            self.refer[number, child[1]] = became
+        for row in gone:
+            del self.codes[row], self.deleted[row]
+        self.refer = {
+            (number, child): target
+            for (number, child), target in self.refer.items()
+            if (self.keys[number].child, child) not in gone
+        }
+        self.severed = [
+            each
+            for each in self.severed
+            if each.parent not in gone and each.reference in self.refer
+        ]
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Whatever is deleted and restored in whatever order, active rows are what a model says.
+"""Whatever is deleted, restored, held and destroyed in whatever order, active rows are a model's.
 
 A state machine over random tables with every ON DELETE rule, references to themselves, in circles,
 keys of two columns and partitions. It is stepped by hand: Hypothesis' own stops after a few steps
@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from operations.exceptions import Refused
+from operations.services.run_execute import run_execute
+from operations.services.runs import run_approve
 from retention.exceptions import DeletionRefused
+from retention.models import LegalHold
 from retention.selectors.deletions import deletion_get, deletion_rows_now
+from retention.services.deletion_purge import deletion_purge_request
 from retention.services.record_delete import record_delete
 from retention.services.record_restore import (
     Choice,
@@ -27,6 +33,7 @@ from retention.services.record_restore import (
 )
 from tests.effort import examples
 
+from .holding import officer, place, release
 from .softdelete_model import Row, World, worlds
 from .softdeleting import app, enable
 
@@ -92,13 +99,16 @@ class Machine:
 
     def __init__(self, world: World, execute: Execute, person: User) -> None:
         self.world, self.execute, self.person = world, execute, person
+        self.cases = 0
+        LegalHold.objects.filter(released_at__isnull=True).update(released_at=timezone.now())
         execute("TRUNCATE custody.retention_softdeletetable, custody.retention_deletion CASCADE")
         make(world, execute)
 
     def step(self, data: st.DataObject) -> None:
-        steps = [self.delete, self.delete, self.arrive, self.point_elsewhere]
+        steps = [self.delete, self.delete, self.delete, self.arrive, self.point_elsewhere]
+        steps.append(self.hold)
         if self.world.deleted:
-            steps += [self.restore, self.restore, self.restore_a_part]
+            steps += [self.restore, self.restore, self.restore_a_part, self.purge]
         data.draw(st.sampled_from(steps))(data)
         self.active_rows_are_the_models()
         self.counts_are_true()
@@ -232,6 +242,42 @@ class Machine:
         target = data.draw(st.sampled_from([None, *there]))
         self.world.refer[number, child] = target
         point(self.world, self.execute, number, child, target)
+
+    def hold(self, data: st.DataObject) -> None:
+        """One row is held, or is not any more."""
+        rows = sorted(row for row in self.world.codes if row[1])
+        row = data.draw(st.sampled_from(rows))
+        if row in self.world.held:
+            release(self.world.held.pop(row))
+        else:
+            self.cases += 1
+            self.world.held[row] = f"case-{self.cases}"
+            key = key_of(self.world, row)
+            place(self.world.held[row], f"app.t{row[0]}", rows=[key])
+
+    def purge(self, data: st.DataObject) -> None:
+        """The run decides what goes; the model knows what may not, and when all must."""
+        deletion = data.draw(st.sampled_from(self.world.deletions()))
+        own = self.world.of(deletion)
+        keeping = self.world.keeping(own)
+        try:
+            run = deletion_purge_request(deletion_id=deletion, actor=self.person)
+        except Refused:
+            assert keeping
+            return
+        run_approve(run_id=run.pk, approver=officer("grace"))
+        assert run_execute(run_id=run.pk).state == "succeeded"
+        there = {
+            (number, row)
+            for number in range(len(self.world.kinds))
+            for (row,) in self.execute(f"SELECT id FROM app.t{number}")
+        }
+        gone = set(self.world.codes) - there
+        assert gone <= own - set(self.world.held)
+        if not keeping:
+            assert gone == own
+            assert deletion_get(deletion).state == "purged"
+        self.world.purge(gone)
 
     def active_rows_are_the_models(self) -> None:
         for number in range(len(self.world.kinds)):
