@@ -59,6 +59,21 @@ BEGIN
 END
 $function$;
 
+-- An older snapshot would not see a row that somebody has added below in the meantime.
+CREATE FUNCTION custody.softdelete_needs_fresh_snapshots()
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'Records are deleted and restored in a transaction that is READ COMMITTED, not %',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
+    END IF;
+END
+$function$;
+
 -- The purge's own DELETE is no deletion: in this transaction none is captured. Any session can write
 -- a setting, so it bears a mark.
 CREATE FUNCTION custody.softdelete_pass()

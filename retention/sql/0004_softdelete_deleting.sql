@@ -243,12 +243,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('manage.py softdelete_enable %s', custody.audit_relation(root));
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        -- An older snapshot would not see a row that somebody added below in the meantime.
-        RAISE EXCEPTION 'Records are deleted in a transaction that is READ COMMITTED, not %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'invalid_transaction_state', HINT = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
-    END IF;
+    PERFORM custody.softdelete_needs_fresh_snapshots();
     reason := custody.softdelete_say(reason);
     SELECT * INTO keyed FROM custody.softdelete_keyed(root, '$1', 't');
     EXECUTE format(

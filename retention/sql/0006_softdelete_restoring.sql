@@ -296,11 +296,7 @@ DECLARE
     choice record;
     given bigint[] := '{}';
 BEGIN
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'Records are restored in a transaction that is READ COMMITTED, not %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'invalid_transaction_state', HINT = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
-    END IF;
+    PERFORM custody.softdelete_needs_fresh_snapshots();
     d := custody.softdelete_lock(deletion);
     reason := custody.softdelete_say(reason);
     BEGIN

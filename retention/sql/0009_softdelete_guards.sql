@@ -115,11 +115,8 @@ DECLARE
 BEGIN
     IF said[2] IS DISTINCT FROM custody.audit_mark(setting || said[1]) THEN
         RETURN NULL;
-    ELSIF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'Records are deleted in a transaction that is READ COMMITTED, not %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'invalid_transaction_state', HINT = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
     END IF;
+    PERFORM custody.softdelete_needs_fresh_snapshots();
     PERFORM set_config(setting, '', true);
     SELECT * INTO STRICT d FROM custody.retention_deletion x WHERE x.id = said[1]::bigint;
     -- An UPDATE locks too little: rows could still be added below.

@@ -54,6 +54,7 @@ def pages(console: Console) -> list[str]:
         reverse("admin:retention_retentionpolicy_history", args=[console.policy.pk]),
         reverse("admin:retention_archive_changelist"),
         reverse("admin:retention_archive_change", args=[console.archive.pk]),
+        reverse("admin:retention_deletion_changelist"),
         reverse("admin:operations_certificate_changelist"),
         reverse("admin:operations_certificate_change", args=[console.certificate.pk]),
         reverse("admin:operations_alert_changelist"),
@@ -68,7 +69,7 @@ def test_each_role_signs_in_and_is_led_to_its_pages_only(
     page = sign_in(role, typed=True)
     links = page.locator("#nav-sidebar-apps li a span:nth-of-type(2)")
     expect(links).to_have_text(SIDEBAR[role])
-    seen = pages(console)[: 8 if role == "support" else None]
+    seen = pages(console)[: 9 if role == "support" else None]
     for address in pages(console):
         status = page.request.get(address).status
         assert status == (200 if address in seen else 403), address
