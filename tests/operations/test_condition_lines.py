@@ -155,7 +155,7 @@ def test_whatever_is_shown_as_lines_reads_back_as_the_same_condition(many: Table
             assert lines_read(lines, many) == condition
 
     check()
-    assert shown > 15
+    assert shown > examples(15)
 
 
 def test_numbers_keep_every_digit(many: Table) -> None:
