@@ -8,10 +8,9 @@ Source: PostgreSQL's manual, chapter 38 "Event Triggers".
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import psycopg
 from django.db import DatabaseError, connections, transaction
+from psycopg import sql
 
 EVENT_TRIGGERS = ("custody_softdelete_start", "custody_softdelete_end")
 
@@ -50,13 +49,13 @@ def softdelete_event_triggers_drop(*, using: str) -> None:
     """For when no table has soft delete any more; those of another role stay, and do nothing."""
     if not softdelete_events_stand(using=using):
         return
-    with (
-        suppress(DatabaseError),
-        transaction.atomic(using=using),
-        connections[using].cursor() as cursor,
-    ):
-        for name in EVENT_TRIGGERS:
-            cursor.execute(f"DROP EVENT TRIGGER {name}")
+    try:
+        with transaction.atomic(using=using), connections[using].cursor() as cursor:
+            for name in EVENT_TRIGGERS:
+                cursor.execute(sql.SQL("DROP EVENT TRIGGER {}").format(sql.Identifier(name)))
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise
 
 
 def softdelete_event_triggers(*, using: str) -> bool:
