@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from operations.models import Run
 from retention.models import RetentionPolicy
@@ -171,6 +171,22 @@ def test_it_is_made_and_withdrawn_on_a_telephone_in_the_dark(sign_in: SignIn) ->
 def fits(page: Page) -> None:
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, page.url
+
+
+def test_what_was_typed_before_the_script_came_narrows_too(sign_in: SignIn) -> None:
+    page = sign_in("officer")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/custody/narrow*.js", hold)
+    page.goto("/admin/retention/retentionpolicy/add/", wait_until="commit")
+    page.get_by_placeholder("Find a table by its name").fill("tick")
+    expect(page.get_by_role("link", name="desk.notes")).to_be_visible()
+    held.pop().continue_()
+    expect(page.get_by_role("link", name="desk.notes")).to_be_hidden()
+    expect(page.get_by_role("link", name="desk.tickets")).to_be_visible()
 
 
 def test_all_of_it_works_without_scripts(
