@@ -4,7 +4,8 @@ Without it their examples are the same each time, so that a change is judged by 
 before and after; with it they are others each time, so what one run does not try, another does.
 
 On the older server it is fewer of the same examples: what is another server's fault any may show.
-Of a test of several parameters each value is tried there, and not each with each.
+Of a test of several parameters each value is tried there, and not each with each; into how many
+steps the same rows are cut (a fixture `sizes`) is the same there.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ def leave_out_combinations(items: list[pytest.Item]) -> None:
         return
     tried: dict[str, set[tuple[str, str]]] = {}
     kept = []
+    sizes: dict[str, str] = {}
     for item in items:
         values = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+        if values and "sizes" in values:
+            first = sizes.setdefault(str(item.path), repr(values["sizes"]))
+            if repr(values["sizes"]) != first:
+                continue
         if values and len(values) > 1:
             before = tried.setdefault(item.nodeid.partition("[")[0], set())
             now = {(name, repr(value)) for name, value in values.items()}

@@ -15,8 +15,6 @@ from retention.services.copy_out import copy_out
 
 from .capturing import Sent, captured_table, insert, reasons, rolled_back, run, seen
 
-pytestmark = [pytest.mark.sql]
-
 
 @pytest.fixture(autouse=True)
 def thing(transactional_db: None) -> Iterator[None]:

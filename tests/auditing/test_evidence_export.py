@@ -38,7 +38,7 @@ from operations.services.runs import run_resume
 from operations.storage import storage, write_once
 from tests.auditing.evidence_kit import examine, lines_of, members_of
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 HISTORY = "rows/history.app__orders.jsonl"
 

@@ -17,7 +17,7 @@ from auditing.services.track import table_track
 from auditing.services.untrack import table_untrack
 from tests.auditing.evidence_kit import examine, lines_of, members_of
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -34,7 +34,7 @@ from tests.auditing.evidence_kit import (
 )
 from tests.auditing.redacting import SECRET, redacted
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

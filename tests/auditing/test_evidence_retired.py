@@ -21,7 +21,6 @@ from tests.auditing.histories import forget
 from tests.auditing.old_histories import Past, history_policy, made_old, months
 from tests.retention.purging import make_events, make_policy, ran
 
-pytestmark = pytest.mark.sql
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -24,7 +24,7 @@ from retention.models import RetentionPolicy
 from retention.services.purge_nightly import purge_nightly
 from tests.retention.holding import officer, place
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -17,7 +17,7 @@ from operations.catalogue.types import TableName
 from operations.finding import Hit
 from operations.services.record_find import record_find
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

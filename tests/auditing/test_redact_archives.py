@@ -31,7 +31,6 @@ from .histories import forget
 from .old_histories import KEY, VALUE, Past, history_policy, made_old
 from .redacting import redacted
 
-pytestmark = [pytest.mark.sql]
 Execute = Callable[..., list[tuple[Any, ...]]]
 Rows = list[tuple[str, ...]]
 

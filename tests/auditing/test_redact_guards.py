@@ -30,7 +30,7 @@ from tests.retention.holding import place, release
 
 from .redacting import asked, broken, redacted
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 _ADDED = """
 INSERT INTO history.app__people

@@ -23,7 +23,7 @@ from tests.approving import second_person
 
 from .redacting import SECRET, asked, broken, found_in
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 MOMENTS = ("prepare", "step", "committed", "verify", "finish")
 

@@ -17,7 +17,7 @@ from operations.services.run_to_end import run_to_end
 
 from .redacting import redacted
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -22,7 +22,7 @@ from auditing.services.track import TrackTerms, table_track
 from operations.services.run_execute import run_execute
 from tests.approving import approve
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 Execute = Callable[..., list[tuple[Any, ...]]]
 ITEMS = "SELECT id, shelf, name, price::text, secret FROM app.item ORDER BY id"
 SHELVES = "SELECT id, part_of FROM app.shelf ORDER BY id"
@@ -67,6 +67,7 @@ def reverted(person: User, chosen: Chosen) -> dict[str, Any]:
     return dict(run.result)
 
 
+@pytest.mark.sql
 def test_an_update_is_reverted_and_later_changes_stay(
     shop: None, execute: Execute, person: User
 ) -> None:
@@ -162,6 +163,7 @@ def test_rows_that_wait_for_their_parents(
     assert execute(SHELVES) == before
 
 
+@pytest.mark.sql
 def test_truncated_rows_come_back(shop: None, execute: Execute, person: User) -> None:
     before = [row[:4] for row in execute(ITEMS)]
     execute("TRUNCATE app.item")

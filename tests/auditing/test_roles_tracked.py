@@ -19,7 +19,7 @@ from auditing.services.track import table_track
 
 from .test_verify_clean import verified
 
-pytestmark = [pytest.mark.superuser, pytest.mark.usefixtures("governed")]
+pytestmark = [pytest.mark.sql, pytest.mark.superuser, pytest.mark.usefixtures("governed")]
 Execute = Callable[..., list[tuple[Any, ...]]]
 Session = psycopg.Connection[Any]
 APPLICATION, OWNER = "roles_application", "roles_owner"

@@ -20,7 +20,7 @@ from auditing.services.verify_chain import blocks_verify
 from operations.models import SigningKey
 from operations.services.key_rotate import key_compromised
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

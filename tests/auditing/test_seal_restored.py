@@ -136,6 +136,7 @@ def story(key: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.sql
 def test_it_verifies_in_another_version_and_time_zone_and_goes_on(shop: User) -> None:
     drop_a_column()
     audit_seal()

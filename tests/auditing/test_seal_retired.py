@@ -30,7 +30,6 @@ from .test_verify_clean import verified
 
 __all__ = ["nursery", "one_nursery"]
 
-pytestmark = pytest.mark.sql
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE, FRESH = 60, 8
 

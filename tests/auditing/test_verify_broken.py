@@ -18,7 +18,7 @@ from auditing.services.track import table_track
 
 from .tampering import findings
 
-pytestmark = [pytest.mark.sql, pytest.mark.superuser]
+pytestmark = pytest.mark.superuser
 Execute = Callable[..., list[tuple[Any, ...]]]
 OFF = "ALTER EVENT TRIGGER custody_audit_ddl DISABLE"
 ALL_BLOCKS = "DELETE FROM custody.auditing_sealsection; DELETE FROM custody.auditing_sealblock"

@@ -23,7 +23,7 @@ from operations.selectors.schedules import jobs_missed
 from operations.services.actors import system_user
 from operations.services.run_to_end import run_to_end
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -18,7 +18,7 @@ from auditing.services.track import table_track
 
 from .tampering import EDITS, Execute, copied, findings, silently
 
-pytestmark = [pytest.mark.sql, pytest.mark.superuser, pytest.mark.usefixtures("governed")]
+pytestmark = [pytest.mark.superuser, pytest.mark.usefixtures("governed")]
 TRIALS = int(os.environ.get("CUSTODY_TAMPER_TRIALS", "0"))
 
 
@@ -82,6 +82,7 @@ def test_random_edits_are_all_found_and_nothing_else_is(
     assert (missed, alarms) == ([], [])
 
 
+@pytest.mark.sql
 def test_an_altered_version_is_named_by_its_record(
     execute: Execute, back: Callable[[], None]
 ) -> None:
@@ -94,6 +95,7 @@ def test_an_altered_version_is_named_by_its_record(
     assert found.text.startswith(f"Version {seq} of app.orders 103 is not what was sealed in block")
 
 
+@pytest.mark.sql
 def test_a_live_row_is_named_with_the_columns(execute: Execute, back: Callable[[], None]) -> None:
     silently(execute, "UPDATE app.orders SET note = 'silently', total = 0 WHERE id = 103")
     found = findings()

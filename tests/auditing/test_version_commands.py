@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from auditing.services.track import TrackTerms, table_track
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

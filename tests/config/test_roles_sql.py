@@ -72,6 +72,7 @@ def place(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) ->
     return Place(server, admin, console, script)
 
 
+@pytest.mark.sql
 def test_an_ordinary_role_migrates_purges_with_archives_and_is_found_well(place: Place) -> None:
     answer = place.console.document("purge_run")
     assert {run["state"] for run in answer["runs"]} == {"succeeded"}
@@ -86,6 +87,7 @@ def test_an_ordinary_role_migrates_purges_with_archives_and_is_found_well(place:
     assert doctor["database"]["monitor"] is True
 
 
+@pytest.mark.sql
 def test_the_doctor_names_what_the_console_may_not_do_and_the_statements_that_mend_it(
     place: Place,
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_console_may_not_change_the_application_s_schema(place: Place) -> No
             place.as_role("keeper", statement)
 
 
+@pytest.mark.sql
 def test_the_auditor_reads_all_but_passwords_and_sessions_and_changes_nothing(
     place: Place,
 ) -> None:
@@ -184,6 +187,7 @@ def test_the_auditor_reads_the_history_of_tables_that_are_audited_later(place: P
             place.as_role("shopkeeper", statement)
 
 
+@pytest.mark.sql
 def test_the_application_enters_the_console_s_schema_and_reads_no_table_of_it(
     place: Place,
 ) -> None:
@@ -249,6 +253,7 @@ def test_what_a_superuser_migrated_is_handed_over(place: Place) -> None:
     assert console.document("doctor")["ok"] is True
 
 
+@pytest.mark.sql
 def test_an_administrator_who_is_no_superuser_can_run_it(place: Place) -> None:
     place.sql(
         "CREATE ROLE administrator LOGIN CREATEROLE CREATEDB",

@@ -19,7 +19,7 @@ from operations.conditions.parse import parse_condition
 from tests.effort import examples
 from tests.operations.conditions import conditions, create_table
 
-pytestmark = [pytest.mark.django_db, pytest.mark.sql]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from operations.finding import Fit
 from operations.services.record_find import Found, record_find
 from tests.effort import examples
 
-pytestmark = [pytest.mark.sql]
-
 Execute = Callable[..., list[tuple[Any, ...]]]
 ENOUGH = 60.0
 """Seconds, on a machine that does other work too."""

@@ -22,7 +22,7 @@ from operations.services.runs import run_cancel, run_pause, run_resume
 from .sweeping import THINGS, Sweep, make_things, sweep_create, sweeping, things
 from .workers import wait_until
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

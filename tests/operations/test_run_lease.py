@@ -27,7 +27,7 @@ from operations.services.runs import run_cancel, run_pause
 from .sweeping import make_things, set_owner, sweep_create, sweeping
 from .workers import wait_until
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -26,7 +26,7 @@ from .archiving import OLD, archive_of, command, restore, said
 from .expiring import assert_destroyed, assert_kept, past_its_term
 from .purging import files, live, make_events
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -14,7 +14,7 @@ from retention.services import archive_restore
 from .archiving import OLD, archive_of, command, counts, reasons, restore, said
 from .purging import live, make_events
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -14,7 +14,7 @@ from retention.services import archive_restore
 from .archiving import OLD, archive_of, counts, reasons, restore
 from .purging import live
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 PEOPLE = """

@@ -14,7 +14,7 @@ from retention.services.restore_work import RestoreWork
 
 from .archiving import OLD, archive_of, counts, reasons, restore
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -15,7 +15,7 @@ from .archiving import OLD, command, counts, restore
 from .expiring import assert_destroyed
 from .purging import live, make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 TABLES = ("orders", "lines", "notes")
 

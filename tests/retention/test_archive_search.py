@@ -19,7 +19,7 @@ from retention.services.hold_place import ScopeAsked, hold_place
 
 from .archiving import OLD, archive_of, command, said
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -28,7 +28,7 @@ from .purging import messages, ran
 from .records import assert_all_there, state
 from .softdeleting import enable, soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "sizes")]
+pytestmark = pytest.mark.usefixtures("governed", "sizes")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

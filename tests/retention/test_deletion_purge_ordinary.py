@@ -35,7 +35,7 @@ from .purging import ran
 from .records import assert_all_there, record_policy, state
 from .softdeleting import app, enable, soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

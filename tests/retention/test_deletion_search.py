@@ -19,7 +19,7 @@ from retention.selectors.remembered import Remembered
 
 from .softdeleting import app, enable, soft_delete
 
-pytestmark = [pytest.mark.usefixtures("governed"), pytest.mark.sql]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 ANY = DeletionFilter()
 

@@ -20,7 +20,7 @@ from .crash import Nursery
 from .holding import keys, officer, place
 from .purging import make_policy
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 ROWS = 200_000
 

@@ -20,7 +20,7 @@ from retention.services.purge_start import purge_run
 from .holding import place, release
 from .purging import assert_whole, live, make_events, make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

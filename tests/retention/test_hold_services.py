@@ -26,7 +26,7 @@ from tests.console import make_archive, make_run
 from .holding import officer, place, release
 from .purging import make_events, make_policy
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

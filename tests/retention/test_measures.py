@@ -23,7 +23,7 @@ from retention.selectors.measures import policy_states, table_growth
 from retention.services.measures import MEASURE_TAKE, measure_take
 from tests.console import make_policy, make_run, make_table, person, signed_in
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 

@@ -27,7 +27,6 @@ from .agreeing import TERMS, agreed, propose, stored, waiting
 from .purging import live, make_events, messages
 
 Execute = Callable[..., list[tuple[Any, ...]]]
-pytestmark = pytest.mark.sql
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,6 @@ from tests.operations.sweeping import set_owner
 from .agreeing import TERMS, agreed, propose, stored, waiting
 from .purging import make_events
 
-pytestmark = pytest.mark.sql
 SHORTER = replace(TERMS, keep_hours=48)
 
 

@@ -21,7 +21,6 @@ from retention.services.purge_nightly import purge_nightly
 from .agreeing import agreed, propose
 from .purging import make_policy
 
-pytestmark = pytest.mark.sql
 Execute = Callable[..., Any]
 
 

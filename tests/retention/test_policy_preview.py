@@ -23,7 +23,7 @@ from retention.services.purge_start import purge_run
 from .previewing import held, told, unsaved
 from .purging import live, make_events, make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

@@ -30,7 +30,7 @@ from .purging import ran
 from .records import assert_all_there, state
 from .softdeleting import soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

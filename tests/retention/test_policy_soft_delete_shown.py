@@ -25,7 +25,7 @@ from .holding import place
 from .purging import make_policy, ran
 from .softdeleting import soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 

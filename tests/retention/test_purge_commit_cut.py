@@ -22,7 +22,7 @@ from .crash import wait_until
 from .cutting_proxy import CuttingProxy
 from .purging import assert_whole, live, make_events, make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Execute = Callable[..., list[tuple[Any, ...]]]
 DUE = 600
 

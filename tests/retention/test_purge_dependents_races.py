@@ -23,7 +23,7 @@ from .holding import place
 from .purging import live, messages, ran
 from .records import archives, assert_all_there, record_policy, state
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 Sessions = Callable[[], psycopg.Connection]
 

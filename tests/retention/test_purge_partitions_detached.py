@@ -22,7 +22,7 @@ from .holding import place
 from .partitioned import TABLE, Execute, dropped, make_hits, partitions, shape, tables
 from .purging import assert_whole, files, live, make_policy, messages, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed", "small_batches")]
+pytestmark = pytest.mark.usefixtures("governed", "small_batches")
 Session = Callable[[], psycopg.Connection]
 
 

@@ -13,7 +13,7 @@ from retention.services.purge_start import purge_run
 from .partitioned import Execute, make_hits
 from .purging import make_policy, ran
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 
 
 def test_at_a_terminal_on_the_page_and_in_the_preview(execute: Execute, person: User) -> None:

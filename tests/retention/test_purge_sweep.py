@@ -17,7 +17,7 @@ from retention.services.purge_start import purge_request, purge_run
 
 from .purging import assert_whole, live, make_events, make_policy
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 Connect = Callable[[], psycopg.Connection]
 

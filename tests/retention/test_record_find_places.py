@@ -21,7 +21,7 @@ from retention.services.hold_place import ScopeAsked, hold_place
 from .archiving import OLD, archive_of, command
 from .softdeleting import enable, soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 PEOPLE = """

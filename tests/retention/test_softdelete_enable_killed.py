@@ -14,7 +14,7 @@ from .crash import environment
 from .softdelete_tables import Execute, disable, enable
 from .softdelete_worker import Killed
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
+pytestmark = pytest.mark.usefixtures("governed")
 
 TABLES = """
 CREATE TABLE app.users (id int PRIMARY KEY, email text CONSTRAINT users_email_key UNIQUE);

@@ -10,7 +10,7 @@ from django.db import connection
 from .catalogue_state import catalogue_state
 from .softdelete_tables import SHOP, Execute, command, enable, refusal
 
-pytestmark = [pytest.mark.superuser, pytest.mark.usefixtures("governed")]
+pytestmark = [pytest.mark.sql, pytest.mark.superuser, pytest.mark.usefixtures("governed")]
 OWNER, CONSOLE, APPLICATION = "soft_owner", "soft_console", "soft_application"
 
 
