@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min, Sum
 from django.utils import timezone
 from psycopg import errors, sql
 
 from operations import vetoes
 from operations.session import set_local
-from retention.models import Deletion
+from retention.models import Deletion, DeletionTable
 from retention.selectors.deletions_due import ROWS, DueDeletions
 from retention.selectors.dependents import Graph, Reference
 from retention.selectors.due import DueRows, not_kept
@@ -47,7 +48,7 @@ class BinStanding:
     waiting: tuple[Waiting, ...] | None
     """Of them; None: there was no time to look."""
     in_grace: int
-    """Deletions whose grace is not over yet."""
+    """Deletions whose grace is not over yet; 0 where one deletion is looked at."""
     in_grace_rows: int
     next_end: str
     """When the next grace ends, ISO; empty for none."""
@@ -92,23 +93,36 @@ def bin_standing(
         waiting = None
     single = {pk for pk, _, roots in found if roots == 1}
     stays = single & {each.deletion for each in waiting or ()}
+    in_grace, in_grace_rows, first = _in_grace(which)
+    return BinStanding(
+        deletions=len(due),
+        rows=sum(due.values()),
+        going=sum(rows for pk, rows in due.items() if pk not in stays),
+        waiting=waiting,
+        in_grace=in_grace,
+        in_grace_rows=in_grace_rows,
+        next_end=timezone.localtime(first).isoformat() if first else "",
+    )
+
+
+def _in_grace(which: DueDeletions) -> tuple[int, int, datetime | None]:
+    """Deletions of the table whose grace is not over, their rows, and when the next one ends.
+
+    Nothing beside a single deletion: there may be millions, and nobody asks for them there.
+    """
+    if which.deletion is not None:
+        return 0, 0, None
     grace = Deletion.objects.filter(
         database=which.database,
         table_oid=which.table_oid,
         state=Deletion.State.DELETED,
         purge_after__gt=which.before,
     )
-    later = grace.aggregate(count=Count("pk"), first=Min("purge_after"))
-    first = later["first"]
-    return BinStanding(
-        deletions=len(due),
-        rows=sum(due.values()),
-        going=sum(rows for pk, rows in due.items() if pk not in stays),
-        waiting=waiting,
-        in_grace=later["count"],
-        in_grace_rows=sum(grace.annotate(rows=ROWS).values_list("rows", flat=True)),
-        next_end=timezone.localtime(first).isoformat() if first else "",
+    deletions = grace.aggregate(count=Count("pk"), first=Min("purge_after"))
+    rows = DeletionTable.objects.filter(deletion__in=grace).aggregate(
+        rows=Sum(F("deleted") - F("restored") - F("moved") - F("purged"), default=0)
     )
+    return deletions["count"], rows["rows"], deletions["first"]
 
 
 def _waiting(

@@ -6,6 +6,7 @@ Source: PostgreSQL's manual, 25.1 "SQL Dump": object numbers are given anew.
 from __future__ import annotations
 
 from django.db import connections, transaction
+from psycopg import sql
 
 from operations.catalogue.types import TableName
 from retention.models import SoftDeleteTable
@@ -52,15 +53,17 @@ def softdelete_adopt(*, using: str = "default") -> list[TableName]:
         numbers = {"old": [each[1] for each in moved], "new": [each[2] for each in moved]}
         for table in _TABLES:
             # By way of numbers that no table has: one's new number may be another's old one.
+            name = sql.Identifier("custody", table)
             cursor.execute(
-                f"UPDATE custody.{table} t SET table_oid = -m.new"  # noqa: S608
-                " FROM unnest(%(old)s::int8[], %(new)s::int8[]) AS m (old, new)"
-                " WHERE t.table_oid = m.old",
+                sql.SQL(
+                    "UPDATE {} t SET table_oid = -m.new"
+                    " FROM unnest(%(old)s::int8[], %(new)s::int8[]) AS m (old, new)"
+                    " WHERE t.table_oid = m.old"
+                ).format(name),
                 numbers,
             )
             cursor.execute(
-                f"UPDATE custody.{table} SET table_oid = -table_oid"  # noqa: S608
-                " WHERE table_oid < 0"
+                sql.SQL("UPDATE {} SET table_oid = -table_oid WHERE table_oid < 0").format(name)
             )
         found = SoftDeleteTable.objects.using(using).filter(pk__in=[each[0] for each in moved])
         return [row.table for row in found]
