@@ -60,14 +60,20 @@ def names_somebody(name: str) -> bool:
     return bool(words(name) & (_NAMES | _MAIL | _NUMBERS | _PLACES))
 
 
-def readable_columns(table: Table, *, most: int = COLUMNS) -> tuple[Column, ...]:
-    """The columns that stand for a row besides its key, the most telling first; maybe none."""
+def readable_columns(
+    table: Table, *, most: int = COLUMNS, without: Collection[str] = ()
+) -> tuple[Column, ...]:
+    """The columns that stand for a row besides its key, the most telling first; maybe none.
+
+    Args:
+        without: the names of columns that are not to be shown, whatever they say.
+    """
     key = set(table.key.columns) if table.key else set()
     refers = {name for each in table.foreign_keys for name in each.columns}
     ranked = [
         (rank, column.position, column)
         for column in table.columns
-        if (rank := _rank(column, key, refers)) is not None
+        if column.name not in without and (rank := _rank(column, key, refers)) is not None
     ]
     return tuple(column for _, _, column in sorted(ranked, key=lambda each: each[:2])[:most])
 

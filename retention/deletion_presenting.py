@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from retention.models import Deletion
-from retention.selectors.deletion_rows import DeletedRow, SeveredCount
 from retention.selectors.deletions import deletion_rows_now, deletion_tables
+from retention.selectors.row_texts import RowText
+from retention.selectors.severed import SeveredCount
 from retention.services.record_restore import Conflict, RestoredDeletion
 
 
-def deletion_json(deletion: Deletion, label: DeletedRow | None = None) -> dict[str, Any]:
-    """Of a deletion with its tables."""
+def deletion_json(deletion: Deletion, root: RowText | None = None) -> dict[str, Any]:
+    """Of a deletion with its tables.
+
+    Args:
+        root: the record that it began with, where it is known.
+    """
     return {
         "id": deletion.pk,
         "table": str(deletion.table),
         "record_id": deletion.record_id,
         "records": deletion.roots,
-        "record": dict(label.values) if label else {},
+        "record": values_json(root) if root else {},
         "state": deletion.state,
         "rows": deletion_rows_now(deletion),
         "tables": [
@@ -45,6 +50,18 @@ def deletion_json(deletion: Deletion, label: DeletedRow | None = None) -> dict[s
         "run": deletion.run_id,
         "refused": deletion.refused,
     }
+
+
+def values_json(row: RowText) -> dict[str, str]:
+    """What stands for a row, without NULLs and blanks."""
+    return {name: value for name, value in row.shown(masks=False) if value and value.strip()}
+
+
+def deletion_words(deletion: Deletion, root: RowText | None) -> str:
+    """The record that it began with, as people know it; how many where there are several."""
+    if not deletion.record_id and deletion.roots > 1:
+        return f"{deletion.roots:,} records"
+    return root.label if root else deletion.record_id
 
 
 def severed_json(counts: tuple[SeveredCount, ...]) -> list[dict[str, Any]]:

@@ -17,12 +17,13 @@ from django.utils.safestring import SafeString
 from auditing.admin.words import actor_name
 from operations.catalogue.names import parse_table_name
 from operations.catalogue.read import table as read_table
-from operations.catalogue.types import TableName
+from operations.catalogue.types import Column, Table, TableName
 from operations.exceptions import CustodyError
-from operations.readable import is_secret_name
+from operations.masking import HIDDEN
 from retention.admin.deletion_words import deletion_url, key_words, record_shown
 from retention.selectors.conflict_columns import conflict_columns, record_values
-from retention.selectors.row_read import row_read
+from retention.selectors.row_read import rows_read
+from retention.selectors.row_texts import RowText
 from retention.services.record_restore import Choice, Conflict
 
 MOST = 100
@@ -110,6 +111,8 @@ def asks_now(
     """What was chosen and what is still in the way, a record at a time."""
     known = {(ask.table, ask.records): ask for ask in given}
     here: dict[tuple[str, tuple[str, ...]], list[Conflict]] = {}
+    conflicts = list(conflicts)
+    look = _Look(conflicts, tracked, using)
     for conflict in conflicts:
         key = (conflict.table, _records(conflict))
         if key not in known and len(known) >= MOST:
@@ -117,20 +120,61 @@ def asks_now(
         known.setdefault(key, Ask(*key))
         here.setdefault(key, []).append(conflict)
     for key, found in here.items():
-        _fill(known[key], found, tracked, using)
+        _fill(known[key], found, look)
     return list(known.values())
 
 
-def _fill(ask: Ask, conflicts: list[Conflict], tracked: dict[TableName, int], using: str) -> None:
+class _Look:
+    """What is looked up to tell of conflicts: once for each table, however many there are."""
+
+    def __init__(
+        self, conflicts: list[Conflict], tracked: dict[TableName, int], using: str
+    ) -> None:
+        self.tracked, self.using = tracked, using
+        self._tables: dict[str, Table | None] = {}
+        self._columns: dict[tuple[str, frozenset[str]], tuple[Column, ...]] = {}
+        self._rows: dict[str, dict[str, RowText]] = {}
+        others: dict[str, set[str]] = {}
+        for each in conflicts:
+            if each.kind == "unique":
+                others.setdefault(each.table, set()).add(each.other)
+            elif each.kind == "parent":
+                others.setdefault(each.parent_table, set()).add(each.parent_record)
+        for name, records in others.items():
+            if (table := self.table(name)) is not None:
+                self._rows[name] = rows_read(table, sorted(records), using=using)
+
+    def table(self, name: str) -> Table | None:
+        """None when it is gone."""
+        if name not in self._tables:
+            try:
+                self._tables[name] = read_table(_name(name), using=self.using)
+            except CustodyError:
+                self._tables[name] = None
+        return self._tables[name]
+
+    def columns(self, table: Table, indexes: Iterable[str]) -> tuple[Column, ...]:
+        """Those that can get another value."""
+        key = (str(table.name), frozenset(indexes))
+        if key not in self._columns:
+            self._columns[key] = conflict_columns(table, key[1], using=self.using)
+        return self._columns[key]
+
+    def known(self, name: str, record_id: str) -> str:
+        """` (Ada Lovelace)`: by what else the other record is known."""
+        row = self._rows.get(name, {}).get(record_id)
+        words = row.words(masks=False) if row is not None else []
+        return f" ({words[0]})" if words else ""
+
+
+def _fill(ask: Ask, conflicts: list[Conflict], look: _Look) -> None:
     unique = [each for each in conflicts if each.kind == "unique"]
     if unique and not ask.columns:
-        _prefill(ask, [each.constraint for each in unique], using)
-    ask.sentences = [
-        sentence(each, tracked, using) for each in _telling(ask, unique) if each.kind == "unique"
-    ]
+        _prefill(ask, [each.constraint for each in unique], look)
+    ask.sentences = [_sentence(each, look) for each in _telling(ask, unique)]
     for each in conflicts:
         if each.kind == "parent":
-            ask.sentences.append(sentence(each, tracked, using))
+            ask.sentences.append(_sentence(each, look))
             ask.parents = ask.parents or each.deletion is not None
             if each.deletion is not None:
                 ask.parent_url = deletion_url(each.deletion)
@@ -148,13 +192,12 @@ def _records(conflict: Conflict) -> tuple[str, ...]:
     return conflict.records if len(conflict.records) == conflict.rows else ()
 
 
-def _prefill(ask: Ask, indexes: list[str], using: str) -> None:
-    try:
-        table = read_table(_name(ask.table), using=using)
-    except CustodyError:
+def _prefill(ask: Ask, indexes: list[str], look: _Look) -> None:
+    table = look.table(ask.table)
+    if table is None:
         return
-    columns = conflict_columns(table, indexes, using=using)
-    values = record_values(table, ask.records[0], columns, using=using)
+    columns = look.columns(table, indexes)
+    values = record_values(table, ask.records[0], columns, using=look.using)
     ask.columns = tuple(column.name for column in columns if column.name in values)
     ask.values = {name: value or "" for name, value in values.items()}
 
@@ -164,17 +207,16 @@ def _name(text: str) -> TableName:
     return TableName(schema or "", name)
 
 
-def sentence(conflict: Conflict, tracked: dict[TableName, int], using: str) -> SafeString:
+def _sentence(conflict: Conflict, look: _Look) -> SafeString:
     """What is in the way, without what can be done: that stands beside it."""
     if conflict.kind == "unique":
         taken = ", ".join(map(_taken, conflict.columns, conflict.values))
-        table = _name(conflict.table)
         return format_html(
             "{} belongs to {} {}{} now.",
             taken,
             conflict.table,
-            record_shown(table, conflict.other, tracked),
-            _known(table, conflict.other, using),
+            record_shown(_name(conflict.table), conflict.other, look.tracked, masks=False),
+            look.known(conflict.table, conflict.other),
         )
     by = actor_name(conflict.deleted_by) or "somebody"
     return format_html(
@@ -182,24 +224,14 @@ def sentence(conflict: Conflict, tracked: dict[TableName, int], using: str) -> S
         "It refers" if conflict.rows == 1 else f"{conflict.rows:,} rows refer",
         conflict.parent_table,
         key_words(conflict.parent_record),
-        _known(_name(conflict.parent_table), conflict.parent_record, using),
+        look.known(conflict.parent_table, conflict.parent_record),
         by,
         conflict.deleted_at,
         f" (deletion {conflict.deletion})" if conflict.deletion is not None else "",
     )
 
 
-def _known(name: TableName, record_id: str, using: str) -> str:
-    """` (Ada Lovelace)`: by what else the other record is known."""
-    try:
-        row = row_read(read_table(name, using=using), record_id, using=using)
-    except CustodyError:
-        return ""
-    words = row.words(masks=False) if row is not None else []
-    return f" ({words[0]})" if words else ""
-
-
 def _taken(column: str, value: str | None) -> str:
-    if is_secret_name(column):
+    if value == HIDDEN:
         return f"its {column}"
     return f"{column} {'NULL' if value is None else value}"

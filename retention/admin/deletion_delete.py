@@ -92,7 +92,7 @@ class RecordDeleteView(ConfirmView):
         masks = not may_see_values(self.request.user)
         words = shown.words(masks=masks) if shown else []
         name = shown.name(masks=masks) if shown else ""
-        name = name or f"{self.table.name.name} {key_words(self.record_id)}"
+        name = name or f"{self.table.name.name} {key_words(self.record_id, masks=masks)}"
         self.title = f"Delete {name}"
         self.consequence = (
             "Nobody sees it from then on, and nothing is destroyed before its grace of "
@@ -103,7 +103,7 @@ class RecordDeleteView(ConfirmView):
             question=f"Delete {name}?",
             facts_title="The record",
             facts=[
-                Fact("Record", code(key_words(self.record_id)), str(self.table.name)),
+                Fact("Record", code(key_words(self.record_id, masks=masks)), str(self.table.name)),
                 *([Fact("Known by", ", ".join(words))] if words else []),
             ],
             tree=[(name, level_shown(level), number(rows)) for name, level, rows in preview.tables],
@@ -112,20 +112,24 @@ class RecordDeleteView(ConfirmView):
                 for each in preview.severed
             ],
             table=str(self.table.name),
-            refused=[_refusal(each) for each in preview.refused],
+            refused=[_refusal(each, masks=masks) for each in preview.refused],
             hidden={},
         )
-        return {**context, "original": f"{self.table.name} {self.record_id}"}
+        return {
+            **context,
+            "original": f"{self.table.name} {key_words(self.record_id, masks=masks)}",
+        }
 
 
-def _refusal(each: dict[str, Any]) -> str:
+def _refusal(each: dict[str, Any], *, masks: bool) -> str:
     rows = int(each.get("rows", 0))
     if held := ", ".join(each.get("held_by", ())):
         return (
             f"{number(rows)} row{'' if rows == 1 else 's'} of {each.get('table', '')} would lose "
             f"the reference to it, which {held} forbids."
         )
-    records = ", ".join(map(str, each.get("records", [])))
+    shown = [key_words(str(record), masks=masks) for record in each.get("records", [])]
+    records = ", ".join(shown)
     some = f" ({records}{', ...' if rows > len(each.get('records', [])) else ''})"
     verb = "refers" if rows == 1 else "refer"
     return (

@@ -14,6 +14,7 @@ from operations.models import Certificate, Run
 from retention.admin.deletion_words import (
     deletion_url,
     is_over,
+    key_words,
     outcome_badge,
     record_shown,
     records_words,
@@ -127,21 +128,25 @@ def _became(each: DeletionTable) -> str:
     return ", ".join(told)
 
 
+def severed_page(deletion: Deletion, *, after: int) -> tuple[list[SeveredReference], int | None]:
+    """References that were set, and the number after which the next page begins."""
+    size = SEVERED_A_PAGE if after else SEVERED_FIRST
+    found = list(deletion.severed.filter(pk__gt=after).order_by("pk")[: size + 1])
+    return found[:size], (found[size - 1].pk if len(found) > size else None)
+
+
 def severed_lines(
+    severed: list[SeveredReference],
     deletion: Deletion,
     tables: dict[int, Table],
     tracked: dict[TableName, int],
     *,
-    after: int,
     masks: bool,
-) -> tuple[list[dict[str, Any]], int | None]:
-    """References that were set, and the number after which the next page begins."""
-    size = SEVERED_A_PAGE if after else SEVERED_FIRST
-    found = list(deletion.severed.filter(pk__gt=after).order_by("pk")[: size + 1])
-    lines = [
+) -> list[dict[str, Any]]:
+    return [
         {
             "table": str(each.table),
-            "record": record_shown(each.table, each.record_id, tracked),
+            "record": record_shown(each.table, each.record_id, tracked, masks=masks),
             "columns": [
                 (
                     name,
@@ -152,9 +157,8 @@ def severed_lines(
             ],
             "outcome": outcome_badge(each, deletion),
         }
-        for each in found[:size]
+        for each in severed
     ]
-    return lines, (found[size - 1].pk if len(found) > size else None)
 
 
 def _value(table: Table | None, name: str, text: str | None, *, masks: bool) -> str | None:
@@ -165,13 +169,12 @@ def _value(table: Table | None, name: str, text: str | None, *, masks: bool) -> 
     return masked(text, column, key=True) if column is not None else "***"
 
 
-def severed_tables(deletion: Deletion) -> set[int]:
-    oids = SeveredReference.objects.filter(deletion=deletion).order_by()
-    return set(oids.values_list("table_oid", flat=True).distinct())
-
-
 def refused_lines(
-    deletion: Deletion, names: dict[str, TableName], tracked: dict[TableName, int]
+    deletion: Deletion,
+    names: dict[str, TableName],
+    tracked: dict[TableName, int],
+    *,
+    masks: bool,
 ) -> list[dict[str, Any]]:
     """Which rows kept the record from going: they refer to it, and do not go along."""
     return [
@@ -181,9 +184,9 @@ def refused_lines(
             "constraint": each.get("constraint", ""),
             "held_by": ", ".join(each.get("held_by", ())),
             "records": [
-                record_shown(names[each["table"]], str(record), tracked)
+                record_shown(names[each["table"]], str(record), tracked, masks=masks)
                 if each.get("table") in names
-                else code(str(record))
+                else code(key_words(str(record), masks=masks))
                 for record in each.get("records", [])
             ],
         }

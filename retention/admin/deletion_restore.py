@@ -36,8 +36,8 @@ from retention.admin.deletion_words import (
     tracked_tables,
 )
 from retention.models import Deletion
-from retention.selectors.deletion_preview import MOST_NAMED, deletion_record_ids
 from retention.selectors.deletion_roots import deletion_roots
+from retention.selectors.deletion_rows import MOST_NAMED, deletion_record_ids
 from retention.selectors.deletions import deletion_rows_now
 from retention.selectors.preview_budget import TooSlow
 from retention.services.record_restore import (
@@ -261,12 +261,12 @@ class DeletionRestoreView(ConfirmView):
         tracked = self._tracked
         table = self._tables.get(done.deletion.table_oid)
         shown = [
-            (record_shown(self._tables[oid].name, record, tracked),)
+            (record_shown(self._tables[oid].name, record, tracked, masks=False),)
             for oid, record in self._rows[:LINKED]
             if self._tables[oid].name in tracked
         ]
         if not shown and table is not None and table.name in tracked and self.object.record_id:
-            shown = [(record_shown(table.name, self.object.record_id, tracked),)]
+            shown = [(record_shown(table.name, self.object.record_id, tracked, masks=False),)]
         if not shown:
             return format_html("{}", told)
         links = format_html_join(", ", "{}", shown)

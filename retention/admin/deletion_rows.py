@@ -6,15 +6,13 @@ import re
 from typing import Any
 
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString
 
 from auditing.admin.record_links import record_id_of, slug_of
 from operations.admin.show import number
 from operations.catalogue.types import Table, TableName
-from operations.masking import HIDDEN
 from retention.admin.deletion_words import key_words, record_shown
 from retention.models import Deletion, DeletionTable
-from retention.selectors.deletion_preview import MOST_NAMED, deletion_page_rows
+from retention.selectors.deletion_rows import MOST_NAMED, deletion_rows
 from retention.selectors.row_texts import RowText
 
 FIRST, A_PAGE = 5, 50
@@ -73,7 +71,7 @@ def _section(
     }
     if not size:
         return section
-    page = deletion_page_rows(deletion, table, after=after, size=size, using=deletion.database)
+    page = deletion_rows(deletion, table, after=after, size=size, using=deletion.database)
     query: dict[str, Any] = {"table": each.table_oid}
     if page.after and (after or size == A_PAGE):
         query["after"] = slug_of(page.after)
@@ -91,23 +89,10 @@ def _row(
 ) -> dict[str, Any]:
     return {
         "value": f"{oid}:{slug_of(row.record_id)}",
-        "record": _record(row, table, tracked, masks=masks),
-        "key": "" if masks else key_words(row.record_id),
+        "record": record_shown(table.name, row.record_id, tracked, masks=masks),
+        "key": key_words(row.record_id, masks=masks),
         "values": [value for _, value in row.shown(masks=masks)],
     }
-
-
-def _record(
-    row: RowText, table: Table, tracked: dict[TableName, int], *, masks: bool
-) -> SafeString | str:
-    # A key that is a word or a mail address tells who it is.
-    if masks and not _is_plain(row.record_id):
-        return HIDDEN
-    return record_shown(table.name, row.record_id, tracked)
-
-
-def _is_plain(record_id: str) -> bool:
-    return bool(re.fullmatch(r"[\d,\[\]\" -]{1,40}|[0-9a-f-]{36}", record_id))
 
 
 def ticked(values: list[str]) -> list[tuple[int, str]]:

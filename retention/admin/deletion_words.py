@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ RESTORE = "retention.restore_record"
 DELETE = "retention.delete_record"
 PURGE = "retention.purge_record"
 
+_HARMLESS_KEY = re.compile(r"-?\d{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d")
 _COLOURS = {
     Deletion.State.DELETED: "info",
     Deletion.State.RESTORED: "success",
@@ -111,10 +113,7 @@ def title_of(deletion: Deletion, roots: Sequence[RowText], *, masks: bool) -> st
 def _by_key(deletion: Deletion, *, masks: bool) -> str:
     if not deletion.record_id:
         return f"{records_words(deletion.roots)} of {deletion.table_name}"
-    # A key may be a mail address, and there is no column at hand to judge it by.
-    readable = not masks or deletion.record_id.isdecimal()
-    key = key_words(deletion.record_id) if readable else HIDDEN
-    return f"{deletion.table_name} {key}"
+    return f"{deletion.table_name} {key_words(deletion.record_id, masks=masks)}"
 
 
 def details_of(roots: Sequence[RowText], *, masks: bool) -> str:
@@ -125,19 +124,26 @@ def details_of(roots: Sequence[RowText], *, masks: bool) -> str:
     return ", ".join(words[1:3] if roots[0].name(masks=masks) else words[:3])
 
 
-def key_words(record_id: str) -> str:
-    """`501, 1` of a key of several columns."""
-    if not record_id.startswith('["'):
-        return record_id
-    with suppress(ValueError):
-        return ", ".join(map(str, json.loads(record_id)))
-    return record_id
+def key_words(record_id: str, *, masks: bool = False) -> str:
+    """`501, 1` of a key of several columns; with `masks` only numbers and UUIDs.
+
+    Any other key, such as a mail address, may tell who it is, whatever its column is called.
+    """
+    parts = [record_id]
+    if record_id.startswith('["'):
+        with suppress(ValueError):
+            parts = [str(each) for each in json.loads(record_id)]
+    if masks and not all(map(_HARMLESS_KEY.fullmatch, parts)):
+        return HIDDEN
+    return ", ".join(parts)
 
 
-def record_shown(table: TableName, record_id: str, tracked: dict[TableName, int]) -> SafeString:
+def record_shown(
+    table: TableName, record_id: str, tracked: dict[TableName, int], *, masks: bool
+) -> SafeString:
     """The record's key, leading to its page where it has one."""
-    shown = key_words(record_id)
-    if table not in tracked:
+    shown = key_words(record_id, masks=masks)
+    if table not in tracked or shown == HIDDEN:
         return format_html("<code>{}</code>", shown)
     return format_html(
         '<a href="{}"><code>{}</code></a>', record_url(tracked[table], record_id), shown

@@ -19,7 +19,7 @@ from retention.admin.deletion_facts import (
     part_lines,
     refused_lines,
     severed_lines,
-    severed_tables,
+    severed_page,
     tree_lines,
 )
 from retention.admin.deletion_form import DeletionForm
@@ -34,6 +34,7 @@ from retention.admin.deletion_words import (
     fate_words,
     key_words,
     may_see_values,
+    records_words,
     state_badge,
     title_of,
     tracked_tables,
@@ -42,10 +43,10 @@ from retention.admin.deletion_words import (
 from retention.models import Deletion
 from retention.selectors.deletion_page import deletions_page
 from retention.selectors.deletion_roots import deletion_roots, rows_taken
-from retention.selectors.deletion_rows import severed_counts
 from retention.selectors.deletion_search import Found, Hit, deletion_search
 from retention.selectors.deletions import deletion_tables
 from retention.selectors.remembered import Remembered
+from retention.selectors.severed import severed_counts_soon
 
 LINES_A_PAGE = 50
 _DIGITS = 18
@@ -92,13 +93,11 @@ class DeletionAdmin(ReadOnlyAdmin):
     def page(self, request: HttpRequest, obj: Deletion) -> dict[str, Any]:
         masks = not may_see_values(request.user)
         rows = deletion_tables(obj)
-        oids = {each.table_oid for each in rows} | severed_tables(obj) | {obj.table_oid}
-        tables = tables_by_oid(oids, using=obj.database)
+        severed, severed_after = severed_page(obj, after=_number(request.GET.get("severed", "")))
+        oids = {each.table_oid for each in rows} | {each.table_oid for each in severed}
+        tables = tables_by_oid(oids | {obj.table_oid}, using=obj.database)
         names = {str(each.table): each.table for each in rows}
         tracked = tracked_tables([each.name for each in tables.values()], request.user)
-        severed, severed_after = severed_lines(
-            obj, tables, tracked, after=_number(request.GET.get("severed", "")), masks=masks
-        )
         root = deletion_roots([obj]).get(obj.pk, [])
         return {
             "deletion": obj,
@@ -107,7 +106,7 @@ class DeletionAdmin(ReadOnlyAdmin):
             "badges": [state_badge(obj)],
             "facts": deletion_facts(obj, tables, request.user),
             "tree": tree_lines(obj, rows),
-            "total": number(sum(each.deleted for each in rows)),
+            "total": records_words(sum(each.deleted for each in rows)),
             "sections": row_sections(
                 obj,
                 rows,
@@ -118,10 +117,10 @@ class DeletionAdmin(ReadOnlyAdmin):
                 masks=masks,
             ),
             "only": request.GET.get("table", ""),
-            "severed": severed,
+            "severed": severed_lines(severed, obj, tables, tracked, masks=masks),
             "severed_after": severed_after,
-            "severed_counts": severed_counts(obj, using=obj.database) if severed else (),
-            "refused": refused_lines(obj, names, tracked),
+            "severed_counts": severed_counts_soon(obj, using=obj.database) if severed else (),
+            "refused": refused_lines(obj, names, tracked, masks=masks),
             "parts": part_lines(obj),
             "may_purge": obj.state == Deletion.State.DELETED and request.user.has_perm(PURGE),
             "may_restore": obj.state == Deletion.State.DELETED and request.user.has_perm(RESTORE),

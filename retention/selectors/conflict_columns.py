@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from django.db import DataError, connections
+from django.db import connections
 from psycopg import sql
 
+from auditing.selectors.unkept import untold_names
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Table
-from operations.readable import is_secret
-from operations.record_ids import NoRecordId, given_keys, key_values, same_key
+from retention.selectors.row_read import row_values
 
 _BEHIND = """
 WITH RECURSIVE behind AS (
@@ -66,6 +66,7 @@ def conflict_columns(
         )
         names = [name for (name,) in cursor.fetchall()]
     key = set(table.key.columns) if table.key else set()
+    untold = untold_names(table, using=using)
     found = [
         column
         for name in names
@@ -73,7 +74,7 @@ def conflict_columns(
         and not column.generated
         and column.name not in key
         and column.name not in _OWN
-        and not is_secret(column)
+        and column.name not in untold
     ]
     refers = {name for each in table.foreign_keys for name in each.columns}
     return tuple([column for column in found if column.name not in refers] or found)
@@ -85,20 +86,9 @@ def record_values(
     """What these columns of the record are, as text; empty where there is no such record."""
     if not columns:
         return {}
-    try:
-        query = sql.SQL("SELECT {} FROM {} k JOIN {} t ON {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("{}::pg_catalog.text").format(Identifier("t", column.name))
-                for column in columns
-            ),
-            given_keys([key_values(record_id, table)], table),
-            table.name.sql,
-            same_key(table, "t", "k"),
-        )
-        with connections[using].cursor() as cursor:
-            cursor.execute(query)
-            found = cursor.fetchone()
-    except (NoRecordId, DataError):
-        return {}
+    texts = [
+        sql.SQL("{}::pg_catalog.text").format(Identifier("t", column.name)) for column in columns
+    ]
+    found = row_values(table, record_id, texts, using=using)
     names = [column.name for column in columns]
     return dict(zip(names, found, strict=True)) if found is not None else {}

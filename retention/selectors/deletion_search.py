@@ -157,7 +157,8 @@ def _look(
         if table.column("deletion_id") is not None
     ]
     budget = Budget(SECONDS)
-    looks = looks_at(sorted(tables, key=lambda table: table.name), remembered, asked, end)
+    tables.sort(key=lambda table: table.name)
+    looks = looks_at(tables, remembered, asked, end, using=using)
     try:
         for part in looks:
             waiting = part

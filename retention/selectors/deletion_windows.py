@@ -8,10 +8,11 @@ from typing import Any
 
 from psycopg import sql
 
+from auditing.selectors.unkept import untold_names
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Table
 from operations.masking import is_document
-from operations.readable import is_secret, readable_columns
+from operations.readable import readable_columns
 from operations.record_ids import NoRecordId, key_columns, record_id
 from operations.session import set_local
 from retention.selectors.deletion_conditions import all_of, days, others
@@ -86,14 +87,19 @@ class Look:
 
 
 def looks_at(
-    tables: Iterable[Table], remembered: Remembered, asked: DeletionFilter, end: int
+    tables: Iterable[Table], remembered: Remembered, asked: DeletionFilter, end: int, *, using: str
 ) -> tuple[list[Look], list[Look]]:
     """For every table its text, keys and readable numbers and days; then documents, which take
-    longer."""
+    longer. Never what opens something, nor what the audit does not keep."""
     first, then = [], []
     for table in tables:
-        readable = readable_columns(table, most=_ALL)
-        others = [c for c in table.columns if c not in readable and not is_secret(c)]
+        untold = untold_names(table, using=using)
+        readable = readable_columns(table, most=_ALL, without=untold)
+        others = [
+            column
+            for column in table.columns
+            if column not in readable and column.name not in untold
+        ]
         texts = (*readable, *(column for column in others if column.category == "S"))
         first.append(Look(table, _fits(table, texts, remembered, keys=True), asked, end))
         if documents := tuple(column for column in others if is_document(column)):

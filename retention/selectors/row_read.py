@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import DataError, connections
 from psycopg import sql
 
 from operations.catalogue.types import Table
-from operations.record_ids import NoRecordId, given_keys, key_values, record_id, same_key
-from retention.selectors.row_texts import RowText, listed, text_columns, texts
+from operations.record_ids import PLACE, NoRecordId, key_values, record_id
+from retention.selectors.row_texts import RowText, keyed_rows, text_columns, texts
 
 
 @dataclass(frozen=True)
@@ -24,31 +26,42 @@ class RowStanding:
 
 def row_standing(table: Table, key: str, *, using: str = "default") -> RowStanding | None:
     """Of a table with soft delete; None where there is no such row."""
-    try:
-        query = sql.SQL("SELECT t.deletion_id, t.deleted_at FROM {} k JOIN {} t ON {}").format(
-            given_keys([key_values(key, table)], table), table.name.sql, same_key(table, "t", "k")
-        )
-        with connections[using].cursor() as cursor:
-            cursor.execute(query)
-            found = cursor.fetchone()
-    except (NoRecordId, DataError):
-        return None
+    parts = [sql.SQL("t.deletion_id"), sql.SQL("t.deleted_at")]
+    found = row_values(table, key, parts, using=using)
     return RowStanding(*found) if found is not None else None
 
 
 def row_read(table: Table, key: str, *, using: str = "default") -> RowText | None:
     """The row of this record id, in the bin or not; None where there is none."""
-    columns = text_columns(table)
+    return rows_read(table, [key], using=using).get(key)
+
+
+def rows_read(table: Table, keys: Sequence[str], *, using: str = "default") -> dict[str, RowText]:
+    """By the record ids as they are given, the rows that are there, in the bin or not."""
+    columns = text_columns(table, using=using)
     try:
-        query = sql.SQL("SELECT {} FROM {} k JOIN {} t ON {}").format(
-            listed([record_id(table), *texts(columns)]),
-            given_keys([key_values(key, table)], table),
-            table.name.sql,
-            same_key(table, "t", "k"),
-        )
-        with connections[using].cursor() as cursor:
-            cursor.execute(query)
-            found = cursor.fetchone()
+        parts = [sql.SQL("k.{}").format(PLACE), record_id(table), *texts(columns)]
+        given = [key_values(key, table) for key in keys]
+        rows = _rows(keyed_rows(table, given, parts, numbered=True), using)
+    except (NoRecordId, DataError):
+        return {}
+    return {
+        keys[place - 1]: RowText(record, columns, tuple(values)) for place, record, *values in rows
+    }
+
+
+def row_values(
+    table: Table, key: str, parts: Sequence[sql.Composable], *, using: str = "default"
+) -> tuple[Any, ...] | None:
+    """These expressions of the row `t`; None where there is no such row, or the text is no key."""
+    try:
+        found = _rows(keyed_rows(table, [key_values(key, table)], parts), using)
     except (NoRecordId, DataError):
         return None
-    return RowText(found[0], columns, tuple(found[1:])) if found is not None else None
+    return found[0] if found else None
+
+
+def _rows(query: sql.Composable, using: str) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())

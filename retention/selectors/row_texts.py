@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from auditing.selectors.unkept import untold_names
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Table
 from operations.masking import masked
 from operations.readable import identifies, readable_columns
+from operations.record_ids import given_keys, same_key
 
 LONGEST = 200
 """Characters of a value that are read."""
@@ -41,11 +43,42 @@ class RowText:
 
     def words(self, *, masks: bool) -> list[str]:
         """The values that say something, the most telling first."""
-        return [value for _, value in self.shown(masks=masks) if value]
+        return [value for _, value in self.shown(masks=masks) if value and value.strip()]
+
+    @property
+    def label(self) -> str:
+        """In one line, for who may see it; the record id where nothing else tells."""
+        return ", ".join(self.words(masks=False)[:3]) or self.record_id
 
 
-def text_columns(table: Table) -> tuple[Column, ...]:
-    return readable_columns(table)
+def text_columns(table: Table, *, using: str = "default") -> tuple[Column, ...]:
+    """Those that stand for a row, without what the audit does not keep: that is shown nowhere."""
+    return readable_columns(table, without=untold_names(table, using=using))
+
+
+def keyed_rows(
+    table: Table,
+    keys: Sequence[tuple[str, ...]],
+    parts: Sequence[sql.Composable],
+    *,
+    numbered: bool = False,
+) -> sql.Composable:
+    """A query for `parts` of the rows `t` that have these keys, in the bin or not.
+
+    PostgreSQL refuses (DataError) a text that is no value of the key's type.
+
+    Args:
+        numbered: the keys, `k`, have a column `PLACE`, 1 for the first.
+
+    Raises:
+        NoRecordId: the rows of the table cannot be named.
+    """
+    return sql.SQL("SELECT {} FROM {} k JOIN {} t ON {}").format(
+        listed(parts),
+        given_keys(keys, table, numbered=numbered),
+        table.name.sql,
+        same_key(table, "t", "k"),
+    )
 
 
 def texts(columns: Sequence[Column], *, alias: str = "t") -> list[sql.Composable]:

@@ -27,8 +27,9 @@ from operations.session import set_local
 from retention.exceptions import DeletionRefused, SoftDeleteMissing
 from retention.models import Deletion, DeletionTable, SoftDeleteTable
 from retention.selectors.deletion_holds import severed_held
-from retention.selectors.deletion_rows import SeveredCount, severed_counts
+from retention.selectors.severed import SeveredCount, severed_counts
 from retention.selectors.softdelete import softdelete_table_of
+from retention.services.deletion_obstacles import why_not_now
 
 LIMITS = {"lock_timeout": "1000ms"}
 """The application waits for us two seconds at most: we wait for it one."""
@@ -81,8 +82,8 @@ def record_delete(
         SoftDeleteMissing: the table does not have it.
         NoRecordId: the text is no key of the table.
         DeletionRefused: there is no such record, it is deleted already, rows that do not go along
-            refer to it, or a hold protects what would be changed. The attempt is kept when
-            something refused it.
+            refer to it, a hold protects what would be changed, or somebody else is at the same
+            rows. The attempt is kept when rows refused it.
     """
     governed = softdelete_table_of(table, using=using)
     if governed is None:
@@ -159,6 +160,8 @@ def _refusal(error: DatabaseError, governed: SoftDeleteTable, record_id: str) ->
     if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
         raise error
     message = f"{cause.diag.message_primary}."
+    if not_now := why_not_now(cause):
+        return _Refusal(not_now)
     if isinstance(cause, psycopg.DataError):
         raise NoRecordId(f"{record_id!r} is no key of {governed.table}: {message}") from None
     if isinstance(cause, psycopg.errors.ForeignKeyViolation | psycopg.errors.NotNullViolation):

@@ -10,7 +10,7 @@ governed application's `custody.restore(...)`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,11 +19,15 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connections, transaction
 
 from auditing.context import acting, context_send
+from auditing.selectors.unkept import untold_names
 from operations.acting import person_fields
+from operations.catalogue.read import table as read_table
+from operations.masking import HIDDEN
 from operations.session import set_local
 from retention.exceptions import DeletionRefused
 from retention.models import Deletion
 from retention.selectors.deletions import deletion_get
+from retention.services.deletion_obstacles import violated, why_not_now
 from retention.services.record_delete import LIMITS
 
 
@@ -70,6 +74,7 @@ class Conflict:
     rows: int = 1
     columns: tuple[str, ...] = ()
     values: tuple[str | None, ...] = ()
+    """HIDDEN where a column opens something, or the audit does not keep it."""
     other: str = ""
     """The active record that has the values."""
     parent_table: str = ""
@@ -164,7 +169,8 @@ def record_restore(
     Raises:
         NoSuchDeletion: no deletion has this number.
         RestoreConflicts: something is in the way, and it is no dry run.
-        DeletionRefused: it was restored by somebody, is being destroyed, or a value does not fit.
+        DeletionRefused: it was restored by somebody, is being destroyed, a value does not fit, or
+            somebody else is at the same rows.
     """
     deletion = deletion_get(deletion_id, using=using)
     given = [
@@ -178,13 +184,13 @@ def record_restore(
         with acting(**person_fields(actor), reason=reason), transaction.atomic(using=using):
             set_local(LIMITS, using=using)
             context_send(using=using)
-            found = _answer(deletion, _restore(given, using), dry_run)
+            found = _answer(deletion, _restore(given, using), dry_run, using)
             if dry_run:
                 raise _Undo
     except _Undo:
         return found
     except DatabaseError as error:
-        in_the_way = _in_the_way(error)
+        in_the_way = _in_the_way(error, using)
         if in_the_way is None:
             raise
         conflict, refusal = in_the_way
@@ -212,7 +218,9 @@ def _restore(given: list[Any], using: str) -> dict[str, Any]:
     return dict(json.loads(answer) if isinstance(answer, str) else answer)
 
 
-def _answer(deletion: Deletion, answer: dict[str, Any], dry_run: bool) -> RestoredDeletion:
+def _answer(
+    deletion: Deletion, answer: dict[str, Any], dry_run: bool, using: str
+) -> RestoredDeletion:
     severed = answer["severed"] or {"back": 0, "changed": 0, "gone": 0}
     return RestoredDeletion(
         deletion=deletion,
@@ -222,20 +230,28 @@ def _answer(deletion: Deletion, answer: dict[str, Any], dry_run: bool) -> Restor
         references_back=severed["back"],
         references_changed=severed["changed"],
         references_gone=severed["gone"],
-        conflicts=tuple(map(_conflict, answer["conflicts"])),
+        conflicts=tuple(_conflicts(answer["conflicts"], using)),
         dry_run=dry_run,
     )
 
 
-def _conflict(found: dict[str, Any]) -> Conflict:
+def _conflicts(found: list[dict[str, Any]], using: str) -> Iterator[Conflict]:
+    names = {each["table"] for each in found if each["kind"] == "unique"}
+    untold = {name: untold_names(read_table(name, using=using), using=using) for name in names}
+    for each in found:
+        yield _conflict(each, untold.get(each["table"], frozenset()))
+
+
+def _conflict(found: dict[str, Any], untold: Collection[str]) -> Conflict:
     if found["kind"] == "unique":
+        pairs = zip(found["columns"], found["values"], strict=True)
         return Conflict(
             kind="unique",
             table=found["table"],
             records=(found["record"],),
             constraint=found["constraint"],
             columns=tuple(found["columns"]),
-            values=tuple(found["values"]),
+            values=tuple(HIDDEN if column in untold else value for column, value in pairs),
             other=found["other"],
         )
     return Conflict(
@@ -252,14 +268,15 @@ def _conflict(found: dict[str, Any]) -> Conflict:
     )
 
 
-def _in_the_way(error: DatabaseError) -> tuple[Conflict | None, str] | None:
+def _in_the_way(error: DatabaseError, using: str) -> tuple[Conflict | None, str] | None:
     """A conflict that only the attempt showed, or why it was refused; None for another error."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error) or cause.diag.message_primary is None:
         return None
+    if not_now := why_not_now(cause):
+        return None, not_now
     message = f"{cause.diag.message_primary}."
     if cause.sqlstate and cause.sqlstate.startswith("23"):
-        detail = f" {cause.diag.message_detail}" if cause.diag.message_detail else ""
         table = ".".join(filter(None, (cause.diag.schema_name, cause.diag.table_name)))
         return (
             Conflict(
@@ -267,7 +284,7 @@ def _in_the_way(error: DatabaseError) -> tuple[Conflict | None, str] | None:
                 table=table,
                 records=(),
                 constraint=cause.diag.constraint_name or "",
-                message=message + detail,
+                message=violated(cause, using=using),
             ),
             "",
         )

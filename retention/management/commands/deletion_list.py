@@ -8,10 +8,11 @@ from django.core.management.base import CommandParser
 
 from operations.catalogue.read import table_name_resolve
 from operations.commands import CustodyCommand, Result, text_table
-from retention.deletion_presenting import deletion_json
+from retention.deletion_presenting import deletion_json, deletion_words
 from retention.models import Deletion
-from retention.selectors.deletion_rows import DeletedRow, deletion_labels
+from retention.selectors.deletion_roots import deletion_root_of_each
 from retention.selectors.deletions import DeletionFilter, deletion_rows_now, deletions_list
+from retention.selectors.row_texts import RowText
 
 
 class Command(CustodyCommand):
@@ -34,11 +35,11 @@ class Command(CustodyCommand):
             table=table_name_resolve(options["table"]) if options["table"] else None,
             actor=options["by"],
         )
-        found = list(
-            deletions_list(wanted, before=options["before"], limit=max(options["limit"], 1))
-        )
-        labels = deletion_labels(found)
-        document = {"deletions": [deletion_json(each, labels.get(each.pk)) for each in found]}
+        limit = max(options["limit"], 1)
+        found = list(deletions_list(wanted, before=options["before"], limit=limit + 1))
+        older, found = len(found) > limit, found[:limit]
+        roots = deletion_root_of_each(found)
+        document = {"deletions": [deletion_json(each, roots.get(each.pk)) for each in found]}
         if not found:
             return Result(document, ["There is no such deletion."])
         text: list[Any] = [
@@ -51,26 +52,19 @@ class Command(CustodyCommand):
                 "by",
                 "state",
                 "until",
-                rows=[_row(each, labels.get(each.pk)) for each in found],
+                rows=[_row(each, roots.get(each.pk)) for each in found],
                 right=frozenset({0, 3}),
             )
         ]
-        if len(found) == max(options["limit"], 1):
+        if older:
             text.append(f"Older ones: --before {found[-1].pk}")
         return Result(document, text)
 
 
-def what(deletion: Deletion, label: DeletedRow | None) -> str:
-    """The record, as people know it; how many where there are several."""
-    if not deletion.record_id and deletion.roots > 1:
-        return f"{deletion.roots:,} records"
-    return label.label if label else deletion.record_id
-
-
-def _row(deletion: Deletion, label: DeletedRow | None) -> list[str]:
+def _row(deletion: Deletion, root: RowText | None) -> list[str]:
     return [
         str(deletion.pk),
-        what(deletion, label),
+        deletion_words(deletion, root),
         str(deletion.table),
         f"{deletion_rows_now(deletion):,}",
         f"{deletion.deleted_at:%Y-%m-%d %H:%M}",

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from operations.catalogue.read import tables_by_oid
 from operations.commands import CustodyCommand, Result, text_table
 from retention.deletion_presenting import (
     deletion_json,
+    deletion_words,
     refused_lines,
     severed_json,
     severed_lines,
+    values_json,
 )
 from retention.models import Deletion
-from retention.selectors.deletion_rows import (
-    DeletedRow,
-    deletion_labels,
-    deletion_rows,
-    severed_counts,
-)
+from retention.selectors.deletion_roots import deletion_root_of_each
+from retention.selectors.deletion_rows import RowsPage, deletion_rows
 from retention.selectors.deletions import deletion_get, deletion_tables
+from retention.selectors.row_texts import RowText
+from retention.selectors.severed import SeveredCount, severed_counts
 
 
 class Command(CustodyCommand):
@@ -34,29 +36,40 @@ class Command(CustodyCommand):
 
     def work(self, **options: Any) -> Result:
         deletion = deletion_get(options["deletion"])
-        label = deletion_labels([deletion]).get(deletion.pk)
+        root = deletion_root_of_each([deletion]).get(deletion.pk)
         severed = severed_counts(deletion)
-        document = deletion_json(deletion, label)
+        document = deletion_json(deletion, root)
         document["severed"] = severed_json(severed)
         document["parts"] = [each.pk for each in deletion.parts.all()]
-        rows = {
-            str(each.table): deletion_rows(deletion, each.table, limit=max(options["rows"], 0))
-            for each in deletion_tables(deletion)
-            if each.rows > 0
-        }
+        pages = _pages(deletion, max(options["rows"], 0))
         for entry in document["tables"]:
-            entry["some"] = [
-                {"record_id": row.record_id, **dict(row.values)}
-                for row in rows.get(entry["table"], ())
-            ]
-        return Result({"deletion": document}, list(_lines(deletion, label, rows, severed)))
+            page = pages.get(entry["table"], RowsPage(()))
+            entry["some"] = [{"record_id": row.record_id, **values_json(row)} for row in page.rows]
+            entry["problem"] = page.problem
+        return Result({"deletion": document}, list(_lines(deletion, root, pages, severed)))
+
+
+def _pages(deletion: Deletion, size: int) -> dict[str, RowsPage]:
+    """By table, some of its rows that are in the bin now."""
+    here = [each for each in deletion_tables(deletion) if each.rows > 0]
+    tables = tables_by_oid({each.table_oid for each in here}, using=deletion.database)
+    return {
+        str(each.table): deletion_rows(
+            deletion, tables[each.table_oid], size=size, using=deletion.database
+        )
+        if each.table_oid in tables
+        else RowsPage((), problem="The table is gone.")
+        for each in here
+    }
 
 
 def _lines(
-    deletion: Deletion, label: DeletedRow | None, rows: dict[str, list[DeletedRow]], severed: Any
-) -> Any:
-    what = label.label if label else deletion.record_id or f"{deletion.roots:,} records"
-    yield f"Deletion {deletion.pk} of {deletion.table}: {what}"
+    deletion: Deletion,
+    root: RowText | None,
+    pages: dict[str, RowsPage],
+    severed: tuple[SeveredCount, ...],
+) -> Iterator[Any]:
+    yield f"Deletion {deletion.pk} of {deletion.table}: {deletion_words(deletion, root)}"
     why = f": {deletion.reason}" if deletion.reason else ""
     yield f"{deletion.deleted_at:%Y-%m-%d %H:%M} by {deletion.actor}{why}"
     yield _standing(deletion)
@@ -84,9 +97,11 @@ def _lines(
             ],
             right=frozenset({1, 2, 3, 4, 5}),
         )
-    for table, some in rows.items():
-        for row in some:
+    for table, page in pages.items():
+        for row in page.rows:
             yield f"{table} {row.record_id}: {row.label}"
+        if page.problem:
+            yield f"{table}: {page.problem}"
     yield from severed_lines(severed)
     yield from refused_lines(deletion.refused)
 
