@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from pytest_django import Settings
 from retention.services import purge
 from tests.s3_server import S3Server
 
+from .binned import make_shop
 from .crash import Nursery
 from .s3_bucket import Buckets
 from .writing import Writer, stop
@@ -45,6 +47,18 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small table takes many steps."""
     monkeypatch.setattr(purge, "_PAGES", (2, 1, 2))
     monkeypatch.setattr(purge, "_KEYS", (100, 1, 100))
+
+
+@pytest.fixture
+def bin_shop(governed: str, execute: Callable[..., list[tuple[Any, ...]]]) -> None:
+    """Users, orders and lines with soft delete, of whom half are past their term."""
+    make_shop(execute)
+
+
+@pytest.fixture(params=[(2_000, 1, 200_000), (4, 1, 4)], ids=["whole", "sliced"])
+def bin_sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps in which many records fit, and steps in which not even one does."""
+    monkeypatch.setattr(purge, "_RECORDS", request.param)
 
 
 @pytest.fixture

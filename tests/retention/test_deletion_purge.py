@@ -18,18 +18,13 @@ from retention.models import Archive, Deletion
 from retention.services.deletion_purge import deletion_purge, deletion_purge_request
 
 from .archiving import command
-from .binned import TABLES, assert_counts_true, binned, ids, make_shop, soft_policy
+from .binned import TABLES, assert_counts_true, binned, ids, soft_policy
 from .holding import officer, place, release
 from .records import assert_all_there, state
 from .softdeleting import soft_delete
 
-pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("shop")]
+pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("bin_shop")]
 Execute = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def shop(governed: str, execute: Execute) -> None:
-    make_shop(execute)
 
 
 def approved(run: Run) -> Run:

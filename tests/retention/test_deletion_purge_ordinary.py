@@ -15,7 +15,6 @@ from retention.exceptions import DeletionRefused
 from retention.models import Deletion, SoftDeleteTable
 from retention.selectors.deletion_holds import severed_held
 from retention.selectors.hold_counts import rows_held_by
-from retention.services import purge
 from retention.services.purge_start import purge_run
 from retention.services.record_delete import record_delete
 
@@ -39,17 +38,7 @@ pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 
-@pytest.fixture
-def shop(governed: str, execute: Execute) -> None:
-    make_shop(execute)
-
-
-@pytest.fixture(params=[(2_000, 1, 200_000), (4, 1, 4)], ids=["whole", "sliced"])
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "_RECORDS", request.param)
-
-
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_rows_in_the_bin_reach_the_end_of_their_term_like_others(
     execute: Execute, person: User
 ) -> None:
@@ -123,7 +112,7 @@ def test_what_a_purge_destroys_does_not_go_into_the_bin_by_capture(
     assert Deletion.objects.count() == 1
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_rows_come_back_from_an_archive_as_active_ones(execute: Execute, person: User) -> None:
     before = state("addresses")
     soft_delete("users", 9)
@@ -142,7 +131,7 @@ def test_rows_come_back_from_an_archive_as_active_ones(execute: Execute, person:
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_also_when_the_table_has_no_soft_delete_any_more(execute: Execute, person: User) -> None:
     soft_delete("users", 9)
     grace_over()
@@ -160,7 +149,7 @@ def test_also_when_the_table_has_no_soft_delete_any_more(execute: Execute, perso
     assert ids("users") == list(range(1, 13))
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_a_hold_counts_what_is_in_the_bin(person: User) -> None:
     soft_delete("users", 9)
     hold = place("2031-17", "app.users", where="id > 8")
@@ -169,7 +158,7 @@ def test_a_hold_counts_what_is_in_the_bin(person: User) -> None:
     assert [each.rows.rows for each in rows_held_by(named)] == [1]
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_a_hold_whose_condition_looks_at_what_would_be_severed_is_found(person: User) -> None:
     users = read_table(app("users"))
     assert severed_held(table=users, record_id="4") == []
@@ -190,7 +179,7 @@ def test_a_hold_whose_condition_looks_at_what_would_be_severed_is_found(person: 
     record_delete(table=app("users"), record_id="5", actor=person)
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_it_is_found_below_the_record_too(execute: Execute, person: User) -> None:
     execute(
         "CREATE TABLE app.tags (id int PRIMARY KEY, line_id int REFERENCES app.lines"

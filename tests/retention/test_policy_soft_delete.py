@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 
 from operations.models import Certificate
 from retention.models import Archive, Deletion
-from retention.services import purge
 from retention.services.purge_start import purge_run
 from retention.services.record_restore import record_restore
 
@@ -22,7 +21,6 @@ from .binned import (
     ever_policy,
     grace_over,
     ids,
-    make_shop,
     soft_policy,
 )
 from .holding import place, release
@@ -34,18 +32,7 @@ pytestmark = pytest.mark.usefixtures("governed")
 Execute = Callable[..., list[tuple[Any, ...]]]
 
 
-@pytest.fixture
-def shop(governed: str, execute: Execute) -> None:
-    make_shop(execute)
-
-
-@pytest.fixture(params=[(2_000, 1, 200_000), (4, 1, 4)], ids=["whole", "sliced"])
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps in which many records fit, and steps in which not even one does."""
-    monkeypatch.setattr(purge, "_RECORDS", request.param)
-
-
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_due_rows_go_into_the_bin_with_all_that_hangs_on_them_and_nothing_is_destroyed(
     person: User,
 ) -> None:
@@ -67,7 +54,7 @@ def test_due_rows_go_into_the_bin_with_all_that_hangs_on_them_and_nothing_is_des
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_after_the_grace_they_are_destroyed_archived_and_certified(person: User) -> None:
     policy = soft_policy()
     ran(purge_run(policy=policy, requester=person))
@@ -91,7 +78,7 @@ def test_after_the_grace_they_are_destroyed_archived_and_certified(person: User)
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_kept_for_ever_by_age_what_is_in_the_bin_is_destroyed_after_its_grace(
     person: User,
 ) -> None:
@@ -110,7 +97,7 @@ def test_kept_for_ever_by_age_what_is_in_the_bin_is_destroyed_after_its_grace(
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_the_bin_of_a_table_without_such_a_policy_is_kept(person: User) -> None:
     order = soft_delete("orders", 23)
     grace_over()
@@ -120,7 +107,7 @@ def test_the_bin_of_a_table_without_such_a_policy_is_kept(person: User) -> None:
     assert order.state == "deleted"
 
 
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_what_another_deletion_refers_to_waits_for_it(person: User) -> None:
     """An order deleted on Monday, its customer on Tuesday: a cascade would take the order."""
     order, user = soft_delete("orders", 5), soft_delete("users", 3)
@@ -144,7 +131,7 @@ def test_what_another_deletion_refers_to_waits_for_it(person: User) -> None:
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop", "sizes")
+@pytest.mark.usefixtures("bin_shop", "bin_sizes")
 def test_a_held_row_keeps_its_whole_record_and_the_rest_of_the_deletion_goes(
     person: User,
 ) -> None:
@@ -174,7 +161,7 @@ def test_a_held_row_keeps_its_whole_record_and_the_rest_of_the_deletion_goes(
     assert_counts_true()
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_a_reference_that_a_hold_looks_at_is_not_severed(person: User) -> None:
     place("2031-17", "app.addresses", where="user_id = 4")
     ran(purge_run(policy=soft_policy(), requester=person))
@@ -182,7 +169,7 @@ def test_a_reference_that_a_hold_looks_at_is_not_severed(person: User) -> None:
     assert ids("addresses", "user_id IS NOT NULL") == [4, 7, 8, 9, 10, 11, 12]
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("bin_shop")
 def test_what_refers_and_stays_keeps_a_record_out_of_the_bin(
     execute: Execute, person: User
 ) -> None:

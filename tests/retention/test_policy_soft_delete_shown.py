@@ -20,7 +20,7 @@ from tests.console import PASSWORD, signed_in
 from tests.console import person as somebody
 
 from .archiving import command, said
-from .binned import ever_policy, grace_over, ids, make_shop, soft_policy
+from .binned import ever_policy, grace_over, ids, soft_policy
 from .holding import place
 from .purging import make_policy, ran
 from .softdeleting import soft_delete
@@ -30,12 +30,7 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture
-def shop(governed: str, execute: Execute) -> None:
-    make_shop(execute)
-
-
-@pytest.fixture
-def waiting(shop: None) -> tuple[Deletion, Deletion, Deletion]:
+def waiting(bin_shop: None) -> tuple[Deletion, Deletion, Deletion]:
     """Destroyed by the next purge, held, and in its grace."""
     made = soft_delete("users", 8), soft_delete("users", 9), soft_delete("users", 10)
     place("2031-17", "app.orders", rows=["17"])
@@ -82,7 +77,7 @@ def test_cleanup_expired_data_counts_what_it_destroyed_and_moved(
     assert ids("users") == [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]
 
 
-def test_every_night_for_policies_in_force(shop: None, person: User) -> None:
+def test_every_night_for_policies_in_force(bin_shop: None, person: User) -> None:
     soft_delete("users", 9)
     grace_over()
     ever_policy(enabled=False)
@@ -92,7 +87,7 @@ def test_every_night_for_policies_in_force(shop: None, person: User) -> None:
     assert Run.objects.get(pk=run).total == 9
 
 
-def test_more_than_ever_before_waits_for_another_person(shop: None, person: User) -> None:
+def test_more_than_ever_before_waits_for_another_person(bin_shop: None, person: User) -> None:
     policy = ever_policy()
     soft_delete("users", 1)
     grace_over()
@@ -123,7 +118,7 @@ def test_a_file_may_come_before_its_table_is_enabled_and_the_check_tells(
     assert "softdelete_enable app.users" in said("purge_run", "users", user="ada")
 
 
-def test_what_does_not_go_along_there_cannot_be_named(shop: None) -> None:
+def test_what_does_not_go_along_there_cannot_be_named(bin_shop: None) -> None:
     make_policy("users", soft_delete=True, dependents=[["app", "addresses"]])
     [finding] = [each for each in policy_check() if each.kind == "drifted"]
     assert "they do not go into the bin with those of app.users" in finding.what
@@ -178,7 +173,9 @@ def test_what_is_held_is_refused_there_in_words(
     assert not Run.objects.exists()
 
 
-def test_the_form_of_a_policy_keeps_and_takes_soft_deletion(officer: Client, shop: None) -> None:
+def test_the_form_of_a_policy_keeps_and_takes_soft_deletion(
+    officer: Client, bin_shop: None
+) -> None:
     policy = ever_policy()
     address = reverse("admin:retention_retentionpolicy_propose", args=[policy.pk])
     text = officer.get(address).text
