@@ -10,6 +10,7 @@ from operations.sql_files import run_sql_file
 _SQL = Path(__file__).resolve().parent.parent / "sql"
 _FILES = (
     "0002_softdelete.sql",
+    "0011_softdelete_rights.sql",
     "0004_softdelete_deleting.sql",
     "0005_softdelete_moving.sql",
     "0006_softdelete_restoring.sql",

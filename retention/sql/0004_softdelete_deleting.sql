@@ -66,6 +66,9 @@ BEGIN
     SELECT x.* INTO STRICT e FROM pg_constraint f
     CROSS JOIN LATERAL custody.softdelete_edges(ARRAY[custody.softdelete_root(f.confrelid)]) x
     WHERE f.oid = "constraint" AND x.constraint_oid = "constraint";
+    IF NOT e.enabled THEN
+        PERFORM custody.softdelete_no_stranger(e.child_root, e.name);
+    END IF;
     PERFORM custody.softdelete_nest(e.indexed);
     EXECUTE format(
         'SELECT count(*), (array_agg(x.id))[1:5] FROM (SELECT %s AS id FROM %s p JOIN %s c ON %s'
@@ -101,6 +104,9 @@ BEGIN
     CROSS JOIN LATERAL custody.softdelete_edges(ARRAY[custody.softdelete_root(f.confrelid)]) x
     JOIN pg_class c ON c.oid = x.child_root JOIN pg_namespace cn ON cn.oid = c.relnamespace
     WHERE f.oid = "constraint" AND x.constraint_oid = "constraint";
+    IF NOT e.enabled THEN
+        PERFORM custody.softdelete_no_stranger(e.child_root, e.name);
+    END IF;
     id := custody.softdelete_record_id(e.child, 'c');
     SELECT * INTO cut FROM custody.softdelete_cut("constraint", 'c');
     PERFORM custody.softdelete_nest(e.indexed);
@@ -209,7 +215,7 @@ BEGIN
                             WHEN (r.v ->> 'enabled')::boolean THEN 'would stay because of a trigger'
                             ELSE 'would go along and have no soft delete' END), ', ')
             FROM jsonb_array_elements(refused) AS r (v))
-            USING ERRCODE = 'foreign_key_violation', DETAIL = refused::text;
+            USING ERRCODE = 'foreign_key_violation', DETAIL = custody.softdelete_told(refused)::text;
     END IF;
     FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x WHERE x.meaning = 'severed' LOOP
         PERFORM custody.softdelete_sever(e.constraint_oid, deletion);

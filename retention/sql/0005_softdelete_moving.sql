@@ -76,7 +76,8 @@ BEGIN
             WHERE t.deletion_id = origin AND t.table_oid = relation::bigint), number);
         UPDATE custody.retention_deletiontable t SET moved = t.moved + number
          WHERE t.deletion_id = origin AND t.table_oid = relation::bigint;
-        FOR e IN SELECT x.* FROM custody.softdelete_severed(origin) x WHERE x.parent_root = relation LOOP
+        FOR e IN SELECT x.* FROM custody.softdelete_severed(origin) x
+                 WHERE x.parent_root = relation AND custody.softdelete_strange(x.child_root) IS NULL LOOP
             EXECUTE format(
                 'UPDATE custody.retention_severedreference s SET deletion_id = $2 FROM %s c, %s p'
                 ' WHERE s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L'

@@ -229,6 +229,13 @@ BEGIN
                        open, replace(open, 's.', 'n.')) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
+        IF custody.softdelete_strange(e.child_root) IS NOT NULL THEN
+            -- Not with our rights; nor does it keep the rest from coming back.
+            EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' WHERE %s', open) USING deletion;
+            GET DIAGNOSTICS written = ROW_COUNT;
+            changed := changed + written;
+            CONTINUE;
+        END IF;
         PERFORM custody.softdelete_nest(true);
         PERFORM custody.softdelete_path(e.child_root);
         EXECUTE format(

@@ -1,74 +1,5 @@
 -- What the governed application calls, in any language.
 
--- Row-level security decides about rows of the table for the caller; with `others`, by policies that
--- are not ours.
-CREATE FUNCTION custody.softdelete_bound(relation oid, others boolean DEFAULT false)
-RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN (
-    SELECT c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
-       AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'))
-       AND (NOT others OR EXISTS (
-           SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname::text, 'custody_')
-              AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS m (role)
-                                                 WHERE pg_has_role(r.oid, m.role, 'USAGE')))))
-    FROM pg_class c, pg_roles r
-    WHERE c.oid = relation AND r.rolname = custody.softdelete_caller()
-);
-
--- The caller has locked this row FOR UPDATE, so he could see and change it.
-CREATE FUNCTION custody.softdelete_locked(relation oid, key jsonb)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    keyed record;
-    locker xid;
-    own xid[] := ARRAY(SELECT l.transactionid FROM pg_locks l
-                       WHERE l.locktype = 'transactionid' AND l.pid = pg_backend_pid() AND l.granted);
-BEGIN
-    SELECT * INTO keyed FROM custody.softdelete_keyed(relation, '$1', 't');
-    EXECUTE format('SELECT t.xmax FROM %s t, %s WHERE %s', custody.audit_relation(relation), keyed.source, keyed.condition)
-       INTO locker USING jsonb_build_array(key);
-    IF locker = ANY (own) THEN
-        RETURN true;
-    END IF;
-    -- Two savepoints of one transaction may share the lock.
-    RETURN EXISTS (SELECT FROM pg_get_multixact_members(locker) m WHERE m.xid = ANY (own) AND m.mode = 'forupd');
-EXCEPTION WHEN OTHERS THEN
-    RETURN false;
-END
-$function$;
-
-CREATE FUNCTION custody.softdelete_may(relation oid, privilege text, what text)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-    IF NOT has_table_privilege(custody.softdelete_caller(), relation, privilege) THEN
-        RAISE EXCEPTION 'permission denied for table %', custody.audit_relation(relation)
-            USING ERRCODE = 'insufficient_privilege', HINT = format('To %s takes %s on the table.', what, privilege);
-    END IF;
-END
-$function$;
-
-CREATE FUNCTION custody.softdelete_not_bound(relation oid)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-    IF custody.softdelete_bound(relation, true) THEN
-        RAISE EXCEPTION 'Row-level security of % binds %', custody.audit_relation(relation), custody.softdelete_caller()
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Whether a deleted record is this role''s own cannot be told: a role that its policies do not bind restores it, or somebody in the console.';
-    END IF;
-END
-$function$;
-
 -- What `soft_delete` calls once the caller has locked the row.
 CREATE FUNCTION custody.softdelete_asked(relation oid, key text, reason text)
 RETURNS bigint
@@ -80,9 +11,15 @@ DECLARE
     root oid := custody.softdelete_root(relation);
 BEGIN
     PERFORM custody.softdelete_may(root, 'DELETE', 'delete');
-    IF (custody.softdelete_table(root)).id IS NOT NULL AND custody.softdelete_bound(root)
-       AND NOT custody.softdelete_locked(root, custody.softdelete_key_values(root, key)) THEN
-        RAISE EXCEPTION 'There is no such record of %', custody.audit_relation(root) USING ERRCODE = 'no_data_found';
+    IF (custody.softdelete_table(root)).id IS NOT NULL AND custody.softdelete_bound(root) THEN
+        IF NOT custody.softdelete_update_tells(root) THEN
+            RAISE EXCEPTION 'Row-level security of % lets % change records that it may not delete',
+                custody.audit_relation(root), custody.softdelete_caller()
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'Whether this is one of them cannot be told: have its policies say the same of UPDATE and DELETE.';
+        ELSIF NOT custody.softdelete_locked(root, custody.softdelete_key_values(root, key)) THEN
+            RAISE EXCEPTION 'There is no such record of %', custody.audit_relation(root) USING ERRCODE = 'no_data_found';
+        END IF;
     END IF;
     RETURN custody.softdelete_rows(root, jsonb_build_array(custody.softdelete_key_values(root, key)), reason, 'function');
 END
@@ -95,7 +32,8 @@ LANGUAGE sql STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT k.source, k.condition, jsonb_build_array(custody.softdelete_key_values(relation, key))
+    SELECT k.source, k.condition,
+           CASE WHEN k.condition IS NOT NULL THEN jsonb_build_array(custody.softdelete_key_values(relation, key)) END
     FROM custody.softdelete_keyed(relation, '$1', 't') k
 $function$;
 
@@ -106,7 +44,7 @@ RETURNS pg_catalog.int8
 LANGUAGE plpgsql
 AS $function$
 DECLARE
-    relation pg_catalog.oid := "table"::pg_catalog.regclass::pg_catalog.oid;
+    relation pg_catalog.oid := COALESCE(pg_catalog.pg_partition_root("table"::pg_catalog.regclass), "table"::pg_catalog.regclass);
     keyed pg_catalog.record;
 BEGIN
     IF pg_catalog.row_security_active(relation) THEN
@@ -147,13 +85,18 @@ BEGIN
         RAISE EXCEPTION 'There is no deletion %', deletion USING ERRCODE = 'no_data_found';
     END IF;
     answer := custody.softdelete_restore(deletion, rows, choices, parents, reason);
+    -- Of other deletions, parents in other tables may have come along.
+    FOR relation IN SELECT (t.v ->> 'table')::regclass::oid FROM jsonb_array_elements(answer -> 'tables') AS t (v) LOOP
+        PERFORM custody.softdelete_may(relation, 'UPDATE', 'restore');
+        PERFORM custody.softdelete_not_bound(relation);
+    END LOOP;
     IF NOT (answer -> 'restored')::boolean THEN
         first := answer -> 'conflicts' -> 0;
         RAISE EXCEPTION 'Deletion % cannot be restored: %', deletion, CASE first ->> 'kind'
                 WHEN 'unique' THEN format('%s of %s is taken', first ->> 'columns', first ->> 'table')
                 ELSE format('%s %s is deleted itself', first ->> 'parent_table', first ->> 'parent_record') END
             USING ERRCODE = CASE first ->> 'kind' WHEN 'unique' THEN 'unique_violation' ELSE 'foreign_key_violation' END,
-                  DETAIL = (answer -> 'conflicts')::text;
+                  DETAIL = custody.softdelete_told(answer -> 'conflicts')::text;
     END IF;
     RETURN answer;
 END
@@ -225,27 +168,50 @@ BEGIN
 END
 $function$;
 
--- A record whether it is deleted or not: SELECT * FROM custody.with_deleted(NULL::shop.users, '4711').
-CREATE FUNCTION custody.with_deleted("table" pg_catalog.anyelement, key pg_catalog.text)
-RETURNS SETOF pg_catalog.anyelement
+-- For whom our policies hide deleted rows, and only of tables that they are on.
+CREATE FUNCTION custody.softdelete_hidden("table" anyelement, relation oid, key text)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    relation oid := (SELECT t.typrelid FROM pg_type t WHERE t.oid = pg_typeof("table")::oid);
     keyed record;
 BEGIN
-    IF coalesce(relation, 0) = 0 OR custody.softdelete_key(relation) IS NULL THEN
-        RAISE EXCEPTION '% is no table with a key', pg_typeof("table")
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'As in custody.with_deleted(NULL::shop.users, ''4711'').';
-    END IF;
     PERFORM custody.softdelete_may(relation, 'SELECT', 'read');
     PERFORM custody.softdelete_not_bound(relation);
+    IF (custody.softdelete_table(relation)).id IS NOT NULL THEN
+        SELECT * INTO keyed FROM custody.softdelete_condition(relation, key);
+        RETURN QUERY EXECUTE format('SELECT t.* FROM %s t, %s WHERE %s',
+                                    custody.audit_relation(relation), keyed.source, keyed.condition) USING keyed.given;
+    END IF;
+END
+$function$;
+
+-- A record whether it is deleted or not: SELECT * FROM custody.with_deleted(NULL::shop.users, '4711').
+-- Reads as the caller, unless row-level security may hide it from him: a table's types are its owner's,
+-- and run his code.
+CREATE FUNCTION custody.with_deleted("table" pg_catalog.anyelement, key pg_catalog.text)
+RETURNS SETOF pg_catalog.anyelement
+LANGUAGE plpgsql
+STABLE
+AS $function$
+DECLARE
+    relation pg_catalog.oid := (SELECT t.typrelid FROM pg_catalog.pg_type t
+                                WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.pg_typeof("table")::pg_catalog.oid);
+    keyed pg_catalog.record;
+BEGIN
     SELECT * INTO keyed FROM custody.softdelete_condition(relation, key);
-    RETURN QUERY EXECUTE format('SELECT t.* FROM %s t, %s WHERE %s',
-                                custody.audit_relation(relation), keyed.source, keyed.condition) USING keyed.given;
+    IF keyed.condition IS NULL THEN
+        RAISE EXCEPTION '% is no table with a key', pg_catalog.pg_typeof("table")
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'As in custody.with_deleted(NULL::shop.users, ''4711'').';
+    ELSIF pg_catalog.row_security_active(relation) THEN
+        RETURN QUERY SELECT * FROM custody.softdelete_hidden("table", relation, key);
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format('SELECT t.* FROM %s t, %s WHERE %s', relation::pg_catalog.regclass,
+                                               keyed.source, keyed.condition) USING keyed.given;
+    END IF;
 END
 $function$;
 
@@ -260,7 +226,8 @@ BEGIN
     FOR made IN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace AND p.proname LIKE 'softdelete\_%'
-          AND p.proname NOT IN ('softdelete_asked', 'softdelete_condition', 'softdelete_in_bin', 'softdelete_ask_purge')
+          AND p.proname NOT IN ('softdelete_asked', 'softdelete_condition', 'softdelete_hidden', 'softdelete_in_bin',
+                                'softdelete_ask_purge')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
     END LOOP;

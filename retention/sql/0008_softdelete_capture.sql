@@ -179,7 +179,7 @@ DECLARE
     below oid[];
     depth integer := 0;
 BEGIN
-    IF current_setting('custody.captured_done', true) = deletion::text
+    IF current_setting('custody.captured_done', true) = custody.audit_mark('captured_done' || deletion)
        OR NOT EXISTS (SELECT FROM custody.retention_deletion d WHERE d.id = deletion AND d.source = 'captured' AND d.state = 'deleted') THEN
         RETURN NULL;
     END IF;
@@ -201,7 +201,7 @@ BEGIN
     END LOOP;
     PERFORM custody.softdelete_begins(deletion);
     PERFORM custody.softdelete_captured_stays(t.relation, false) FROM unnest(tables) AS t (relation);
-    PERFORM set_config('custody.captured_done', deletion::text, true);
+    PERFORM set_config('custody.captured_done', custody.audit_mark('captured_done' || deletion), true);
     RETURN NULL;
 END
 $function$;
@@ -275,9 +275,10 @@ AS $function$
                   ' EXECUTE FUNCTION custody.softdelete_capture()', custody.audit_relation(t.relation))
     FROM custody.softdelete_tree(root) t
     UNION ALL
-    SELECT root, 'custody_softdelete_stay_',
+    SELECT t.relation, 'custody_softdelete_stay_',
            format('BEFORE DELETE ON %s FOR EACH ROW WHEN (OLD.deletion_id IS NOT NULL)'
-                  ' EXECUTE FUNCTION custody.softdelete_stay()', custody.audit_relation(root))
+                  ' EXECUTE FUNCTION custody.softdelete_stay()', custody.audit_relation(t.relation))
+    FROM custody.softdelete_tree(root) t WHERE NOT t.partitioned
     UNION ALL
     SELECT t.relation, 'custody_softdelete_truncate_',
            format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION custody.softdelete_truncate()',

@@ -4,8 +4,8 @@
 -- found by its name, and nothing is made again that stands.
 
 -- The rows of `source` that refer to a deleted row through a foreign key: the first one's key, as text.
--- PostgreSQL's own check has locked the parent before a trigger comes to it, unless it waits for the
--- commit: then we lock it, and look at it as it is afterwards.
+-- PostgreSQL's own check has locked the parent before a statement's trigger comes to it, unless it waits
+-- for the commit: then, and for single rows, we lock it, and look at it as it is afterwards.
 CREATE FUNCTION custody.softdelete_guard_query("constraint" oid, source text)
 RETURNS text
 LANGUAGE sql STABLE
@@ -14,13 +14,13 @@ RETURN (
     SELECT format(
         'WITH l AS MATERIALIZED (SELECT p.deleted_at, %s AS key FROM %s n JOIN %s p ON %s%s%s)'
         ' SELECT l.key FROM l WHERE l.deleted_at IS NOT NULL LIMIT 1',
-        (SELECT 'concat_ws('', '', ' || string_agg(format('n.%I::text', a.attname), ', ' ORDER BY k.place) || ')'
+        (SELECT 'concat_ws('', '', ' || string_agg(format('n.%I', a.attname), ', ' ORDER BY k.place) || ')'
          FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, place)
          JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum),
         source, custody.audit_relation(f.confrelid), custody.softdelete_refers(f.oid, 'n', 'p'),
         CASE WHEN custody.softdelete_has_column(f.conrelid, 'deletion_id')
               AND (custody.softdelete_entry(f.conrelid)).id IS NOT NULL THEN ' WHERE n.deleted_at IS NULL' ELSE '' END,
-        CASE WHEN f.condeferrable THEN ' FOR KEY SHARE OF p' ELSE '' END)
+        CASE WHEN f.condeferrable OR source <> 'custody_new' THEN ' FOR KEY SHARE OF p' ELSE '' END)
     FROM pg_constraint f WHERE f.oid = "constraint"
 );
 
@@ -59,7 +59,7 @@ BEGIN
                   CONSTRAINT = TG_ARGV[1],
                   DETAIL = format('Key (%s)=(%s) is not present in table "%s".', TG_ARGV[2], key, TG_ARGV[3]);
     END IF;
-    RETURN NULL;
+    RETURN NEW;
 END
 $function$;
 
@@ -164,7 +164,7 @@ BEGIN
         RAISE EXCEPTION 'Deletion % cannot be restored', d.id
             USING ERRCODE = CASE answer -> 'conflicts' -> 0 ->> 'kind' WHEN 'unique' THEN 'unique_violation'
                                  ELSE 'foreign_key_violation' END,
-                  DETAIL = (answer -> 'conflicts')::text,
+                  DETAIL = custody.softdelete_told(answer -> 'conflicts')::text,
                   HINT = format('custody.restore(%s, ...) takes choices, or parents along.', d.id);
     END IF;
     RETURN NULL;
@@ -180,13 +180,17 @@ AS $function$
 BEGIN
     RAISE EXCEPTION 'deletion_id of % is written by the console alone', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege',
-              HINT = format('SELECT custody.restore(%s)', coalesce(OLD.deletion_id::text, '...'));
+              HINT = CASE TG_OP WHEN 'INSERT' THEN 'Leave it out.'
+                          ELSE format('SELECT custody.restore(%s)', coalesce(OLD.deletion_id::text, '...')) END;
 END
 $function$;
 
 -- The triggers.
 
 -- Of one table and its partitions. `leaving`: a parent that is about to lose its soft delete.
+--
+-- Triggers of rows stand on each partition by itself: one on the partitioned table is copied to a new
+-- partition with the rights of whoever makes it, who may not execute our functions.
 CREATE FUNCTION custody.softdelete_triggers(root oid, leaving oid DEFAULT NULL)
 RETURNS TABLE (relation oid, name text, definition text)
 LANGUAGE sql STABLE
@@ -210,6 +214,13 @@ AS $function$
           AND EXISTS (SELECT FROM custody.softdelete_entry(f.confrelid) p
                       WHERE p.id IS NOT NULL AND NOT (p.ready_at IS NULL AND p.made ? 'disabling'))
           AND custody.softdelete_has_column(f.confrelid, 'deletion_id')
+          -- Comparing could run a cast of a stranger's.
+          AND NOT EXISTS (SELECT FROM unnest(f.conkey) AS k (attnum)
+                          JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum
+                          JOIN pg_type y ON y.oid = a.atttypid WHERE NOT custody.softdelete_trusts(y.typowner))
+    ), leaves AS (
+        SELECT t.relation, custody.audit_relation(t.relation) AS name, t.relation <> root AS part
+        FROM custody.softdelete_tree(root) t WHERE NOT t.partitioned
     ), wanted AS (
         SELECT t.relation, 'custody_softdelete_insert_' AS prefix,
                format('AFTER INSERT ON %s REFERENCING NEW TABLE AS custody_new FOR EACH STATEMENT'
@@ -218,38 +229,50 @@ AS $function$
                       (SELECT c.relname FROM pg_class c WHERE c.oid = k.confrelid)) AS definition
         FROM keys k CROSS JOIN LATERAL custody.softdelete_tree(root) t WHERE k.whole
         UNION ALL
-        SELECT k.conrelid, 'custody_softdelete_update_',
-               format('AFTER %s ON %s FOR EACH ROW %s EXECUTE FUNCTION custody.softdelete_guard(%L, %L, %L, %L)',
-                      e.event, custody.audit_relation(k.conrelid), e.condition,
+        -- A row that moves to another partition fires no AFTER UPDATE.
+        SELECT t.relation, 'custody_softdelete_update_',
+               format('%s %s ON %s FOR EACH ROW %s EXECUTE FUNCTION custody.softdelete_guard(%L, %L, %L, %L)',
+                      CASE WHEN e.event = 'UPDATE' AND t.relation <> root THEN 'BEFORE' ELSE 'AFTER' END,
+                      e.event, custody.audit_relation(t.relation), e.condition,
                       custody.softdelete_guard_query(k.oid, '(SELECT ($1).*)'), k.conname, k.columns,
                       (SELECT c.relname FROM pg_class c WHERE c.oid = k.confrelid))
         FROM keys k
+        CROSS JOIN LATERAL custody.softdelete_tree(k.conrelid) t
         CROSS JOIN LATERAL (
             SELECT 'UPDATE' AS event, format('WHEN (%s)', k.moved
                    -- A row that was deleted before there was a deletion becomes active again.
                    || CASE WHEN EXISTS (SELECT FROM s) THEN ' OR (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL'
                                                             ' AND OLD.deletion_id IS NULL)' ELSE '' END) AS condition
             UNION ALL SELECT 'INSERT', '' WHERE NOT k.whole) e
+        WHERE NOT t.partitioned
         UNION ALL
-        SELECT root, 'custody_softdelete_bin_',
+        SELECT l.relation, 'custody_softdelete_bin_',
                format('BEFORE UPDATE ON %s FOR EACH ROW WHEN (OLD.deletion_id IS DISTINCT FROM NEW.deletion_id'
-                      ' AND current_user <> %L) EXECUTE FUNCTION custody.softdelete_bin()', custody.audit_relation(root), current_user)
-        FROM s
+                      ' AND current_user <> %L) EXECUTE FUNCTION custody.softdelete_bin()', l.name, current_user)
+        FROM s CROSS JOIN leaves l
         UNION ALL
-        SELECT root, 'custody_softdelete_own_',
+        -- BEFORE would take from COPY its many rows at once. Into a partition a row of the bin may be moved.
+        SELECT l.relation, 'custody_softdelete_bin_',
+               format('AFTER INSERT ON %s FOR EACH ROW WHEN (NEW.deletion_id IS NOT NULL AND current_user <> %L)'
+                      ' EXECUTE FUNCTION custody.softdelete_bin()', l.name, current_user)
+        FROM s CROSS JOIN leaves l WHERE NOT l.part
+        UNION ALL
+        SELECT l.relation, 'custody_softdelete_own_',
                format('BEFORE UPDATE ON %s FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL'
-                      ' AND NEW.deletion_id IS NULL) EXECUTE FUNCTION custody.softdelete_own()', custody.audit_relation(root))
-        FROM s
+                      ' AND NEW.deletion_id IS NULL) EXECUTE FUNCTION custody.softdelete_own()', l.name)
+        FROM s CROSS JOIN leaves l
         UNION ALL
         SELECT t.relation, 'custody_softdelete_done_',
                format('AFTER UPDATE ON %s FOR EACH STATEMENT WHEN (current_setting(%L, true) <> '''')'
                       ' EXECUTE FUNCTION custody.softdelete_own_done()', custody.audit_relation(t.relation), 'custody.own_' || root)
         FROM s CROSS JOIN LATERAL custody.softdelete_tree(root) t
         UNION ALL
-        SELECT root, 'custody_softdelete_back_',
-               format('AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL'
-                      ' AND NEW.deletion_id IS NOT NULL) EXECUTE FUNCTION custody.softdelete_back()', custody.audit_relation(root))
-        FROM s
+        SELECT l.relation, 'custody_softdelete_back_',
+               format('AFTER %s ON %s FOR EACH ROW WHEN (%sNEW.deleted_at IS NULL AND NEW.deletion_id IS NOT NULL)'
+                      ' EXECUTE FUNCTION custody.softdelete_back()', e.event, l.name, e.condition)
+        FROM s CROSS JOIN leaves l
+        CROSS JOIN LATERAL (VALUES ('UPDATE', 'OLD.deleted_at IS NOT NULL AND '), ('INSERT', '')) AS e (event, condition)
+        WHERE e.event = 'UPDATE' OR l.part
         UNION ALL
         SELECT c.relation, c.prefix, c.definition FROM s
         CROSS JOIN LATERAL custody.softdelete_capture_triggers(root) c WHERE s.capture_deletes

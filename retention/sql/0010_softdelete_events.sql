@@ -34,8 +34,13 @@ BEGIN
         )
         SELECT DISTINCT a.ours AS relation
         FROM above a JOIN pg_class c ON c.oid = a.relation
-        WHERE hidden AND pg_has_role(session_user, c.relowner, 'USAGE')
-           OR said ~* ('(^|[^[:alnum:]_$])' || regexp_replace(c.relname, '([^[:alnum:]_])', '\\\1', 'g') || '($|[^[:alnum:]_$])')
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        -- Who may not change the table means another one, and would lock it for nothing.
+        WHERE pg_has_role(session_user, c.relowner, 'USAGE')
+          -- Its name: alone, or after its own schema's.
+          AND (hidden OR said ~* format('(^|[^[:alnum:]_$."]|[^[:alnum:]_$.]"|\m%s"?\s*\.\s*"?)%s($|[^[:alnum:]_$])',
+                                        regexp_replace(n.nspname, '([^[:alnum:]_])', '\\\1', 'g'),
+                                        regexp_replace(c.relname, '([^[:alnum:]_])', '\\\1', 'g')))
     LOOP
         BEGIN
             PERFORM custody.softdelete_give_way(s.relation);
@@ -135,7 +140,8 @@ BEGIN
     FOR made IN
         SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace AND p.proname LIKE 'softdelete\_%'
-          AND p.proname NOT IN ('softdelete_asked', 'softdelete_condition', 'softdelete_in_bin', 'softdelete_ask_purge')
+          AND p.proname NOT IN ('softdelete_asked', 'softdelete_condition', 'softdelete_hidden', 'softdelete_in_bin',
+                                'softdelete_ask_purge')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.signature);
     END LOOP;

@@ -145,5 +145,6 @@ def test_no_function_of_ours_is_open_that_need_not_be(
         "softdelete_ask_purge",
         "softdelete_asked",
         "softdelete_condition",
+        "softdelete_hidden",
         "softdelete_in_bin",
     ]
