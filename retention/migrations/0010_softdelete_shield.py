@@ -19,7 +19,8 @@ DECLARE
 BEGIN
     DROP TRIGGER softdelete_captured_end ON custody.retention_deletiontable;
     FOR made IN
-        SELECT p.oid::regprocedure AS signature FROM pg_proc p
+        -- As text, all at once: one may go with another that it needs.
+        SELECT unnest(array_agg(p.oid::regprocedure::text)) AS signature FROM pg_proc p
         WHERE p.pronamespace = 'custody'::regnamespace AND p.proname IN (
             'active_view_drop', 'active_view_make', 'softdelete_back', 'softdelete_bin',
             'softdelete_capture', 'softdelete_capture_triggers', 'softdelete_captured_deletion',
@@ -34,7 +35,7 @@ BEGIN
             'softdelete_triggers_make', 'softdelete_truncate', 'softdelete_view',
             'softdelete_view_drop', 'softdelete_view_facts', 'softdelete_view_make')
     LOOP
-        EXECUTE format('DROP FUNCTION %s CASCADE', made.signature);
+        EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', made.signature);
     END LOOP;
 END
 $block$

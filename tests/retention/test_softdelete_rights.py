@@ -80,8 +80,10 @@ def test_the_types_of_a_table_of_ones_own_run_as_oneself(
     [
         "CREATE TRIGGER spy BEFORE UPDATE ON app.own FOR EACH ROW EXECUTE FUNCTION app.spy()",
         "ALTER TABLE app.own ADD CHECK (app.spy(id))",
-        "CREATE DOMAIN app.spied AS int CHECK (app.spy(value));"
-        "ALTER TABLE app.own ADD more app.spied",
+        (
+            "CREATE DOMAIN app.spied AS int CHECK (app.spy(value));"
+            "ALTER TABLE app.own ADD more app.spied"
+        ),
         "CREATE RULE spy AS ON UPDATE TO app.own DO ALSO SELECT app.spy(1)",
     ],
 )
@@ -195,8 +197,7 @@ def test_which_rows_refuse_is_told_to_whom_they_are_open(
     execute(f"REVOKE SELECT ON app.tickets FROM {ROLE}")
     told.append(json.loads(refusal(application, call).diag.message_detail or "")[0])
     execute(
-        f"GRANT SELECT ON app.tickets TO {ROLE};"
-        "ALTER TABLE app.tickets ENABLE ROW LEVEL SECURITY"
+        f"GRANT SELECT ON app.tickets TO {ROLE};ALTER TABLE app.tickets ENABLE ROW LEVEL SECURITY"
     )
     execute("CREATE POLICY none ON app.tickets USING (false)")
     told.append(json.loads(refusal(application, call).diag.message_detail or "")[0])
@@ -209,8 +210,7 @@ def test_nobody_inserts_into_the_bin(application: psycopg.Connection, execute: E
     for moment in ("now()", "NULL"):
         error = refusal(
             application,
-            "INSERT INTO app.users (id, deleted_at, deletion_id)"
-            f" VALUES (9, {moment}, {number})",
+            f"INSERT INTO app.users (id, deleted_at, deletion_id) VALUES (9, {moment}, {number})",
         )
         assert error.sqlstate == "42501"
     application.execute("INSERT INTO app.users (id, deleted_at) VALUES (9, now())")
