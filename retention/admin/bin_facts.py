@@ -26,7 +26,7 @@ def bin_plan_facts(plan: dict[str, Any]) -> list[Fact]:
         Fact(
             "Destroyed from the bin",
             number(found["rows"]),
-            f"rows of {number(found['deletions'])} deletions",
+            f"rows of {_deletions(found['deletions'])}",
         ),
         Fact("What becomes of them", str(plan.get("disposition", NOTHING)).capitalize()),
         *(Fact(f"Deletion {e['deletion']} waits", e["why"]) for e in found["waiting_because"]),
@@ -42,13 +42,17 @@ def bin_plan_facts(plan: dict[str, Any]) -> list[Fact]:
             Fact(
                 "Still in its grace",
                 number(found["in_grace_rows"]),
-                f"rows of {number(found['in_grace'])} deletions; the next ends "
+                f"rows of {_deletions(found['in_grace'])}; the next ends "
                 f"{when_text(found['next_end'])}",
             )
         )
     if plan.get("policy"):
         facts.append(Fact("Policy", plan["policy"]))
     return facts
+
+
+def _deletions(count: int) -> str:
+    return f"{number(count)} deletion{'' if count == 1 else 's'}"
 
 
 def bin_outcome(result: dict[str, Any]) -> list[Fact]:

@@ -57,7 +57,8 @@ def deletion_rows(
             cursor.execute(query)
             found = [RowText(key, columns, tuple(values)) for key, *values in cursor.fetchall()]
     except (NoRecordId, DataError) as error:
-        return RowsPage((), problem=" ".join(str(error).split()))
+        # The database's further lines are our statement.
+        return RowsPage((), problem=str(error).splitlines()[0])
     except TooSlow:
         return RowsPage((), problem="There was no time to read them.")
     more = size > 0 and len(found) > size

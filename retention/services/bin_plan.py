@@ -145,9 +145,9 @@ def bin_lines(plan: dict[str, Any]) -> list[str]:
         return []
     lines = []
     if "into_bin" in plan:
-        lines.append(f"into the bin: {plan['into_bin']:,} rows")
+        lines.append(f"into the bin: {_rows(plan['into_bin'])}")
     lines.append(
-        f"destroyed from the bin: {found['rows']:,} rows of {found['deletions']:,} deletions"
+        f"destroyed from the bin: {_rows(found['rows'])} of {_deletions(found['deletions'])}"
     )
     if found["waiting"] is None:
         lines.append("how many of these wait was not counted: it takes too long")
@@ -158,10 +158,18 @@ def bin_lines(plan: dict[str, Any]) -> list[str]:
         lines.append(f"waits: {found['waiting']:,} deletions in all")
     if found["in_grace"]:
         lines.append(
-            f"still in its grace: {found['in_grace_rows']:,} rows of {found['in_grace']:,} "
-            f"deletions; the next one ends {found['next_end'][:16]}"
+            f"still in its grace: {_rows(found['in_grace_rows'])} of "
+            f"{_deletions(found['in_grace'])}; the next one ends {found['next_end'][:16]}"
         )
     return lines
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _deletions(count: int) -> str:
+    return "1 deletion" if count == 1 else f"{count:,} deletions"
 
 
 def _parameters(graph: Graph, which: DueDeletions, *, using: str) -> dict[str, Any]:

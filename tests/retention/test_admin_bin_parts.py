@@ -202,6 +202,7 @@ def test_a_refused_attempt_is_in_the_list_with_what_refused_it(
 def test_a_hold_is_named_and_does_not_keep_from_restoring(
     client: Client, sue: User, execute: Execute
 ) -> None:
+    execute("UPDATE app.customers SET phone = NULL WHERE id = 4711")
     deletion, other = deleted("customers", ADA, sue), deleted("orders", 504, sue)
     hold_place(
         case_id="2031-17",
@@ -209,7 +210,16 @@ def test_a_hold_is_named_and_does_not_keep_from_restoring(
         scopes=[ScopeAsked("app.customers", rows=[str(ADA)])],
         placed_by=sue,
     )
-    assert "hold 2031-17" in told(client.get(page(deletion)).text)
+    hold_place(
+        case_id="2031-18",
+        reason="The court asked.",
+        scopes=[ScopeAsked("app.customers", where="phone = '1'")],
+        placed_by=sue,
+    )
+    shown = told(client.get(page(deletion)).text)
+    assert "hold 2031-17" in shown
+    # She has no telephone, so nobody can say: she is held.
+    assert "hold 2031-18" in shown
     assert "Held no" in told(client.get(page(other)).text)
     client.post(page(deletion, "restore"), {"confirmed": "yes", "reason": ""})
     assert active(execute, "customers") == [ADA, BEN]

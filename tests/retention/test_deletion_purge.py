@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from operations.models import Alert, Certificate, Run
 from operations.services.run_execute import run_execute
@@ -15,7 +16,12 @@ from operations.services.runs import run_approve, run_cancel, run_refuse
 from retention import tasks
 from retention.exceptions import PurgeRefused
 from retention.models import Archive, Deletion
-from retention.services.deletion_purge import deletion_purge, deletion_purge_request
+from retention.services.bin_counts import deletions_lock
+from retention.services.deletion_purge import (
+    deletion_purge,
+    deletion_purge_preview,
+    deletion_purge_request,
+)
 
 from .archiving import command
 from .binned import TABLES, assert_counts_true, binned, ids, soft_policy
@@ -38,6 +44,7 @@ def test_a_deletion_is_destroyed_when_another_person_has_approved_it(person: Use
     run = deletion_purge(deletion_id=deletion.pk, actor=person, reason="She asked.")
     assert run.state == "awaiting_approval"
     assert run.subject == f"deletion {deletion.pk}: app.users 9"
+    assert deletion_purge_request(deletion_id=deletion.pk, actor=person) == run, "it is asked once"
     assert state(*TABLES) == before
     run = approved(run)
     assert run.state == "succeeded"
@@ -67,6 +74,27 @@ def test_it_is_archived_first_if_the_policy_of_its_table_says_so(person: User) -
     body = Certificate.objects.get().body["body"]
     assert body["policy"]["name"] == "users"
     assert body["disposition"].startswith("archived until")
+
+
+def test_what_is_not_the_run_s_any_more_is_not_destroyed_by_it(person: User) -> None:
+    """Asked in every step, under the lock of the deletion that a restore takes first."""
+    first, second = soft_delete("users", 9), soft_delete("users", 10)
+    ids_of_both = {first.pk, second.pk}
+    run = deletion_purge_request(deletion_id=first.pk, actor=person)
+    Deletion.objects.filter(pk__in=ids_of_both).update(state="purging", run=run)
+    with transaction.atomic():
+        assert deletions_lock(ids_of_both, run_id=run.pk)
+        assert not deletions_lock(ids_of_both, run_id=run.pk + 1)
+    Deletion.objects.filter(pk=second.pk).update(state="deleted")
+    with transaction.atomic():
+        assert not deletions_lock(ids_of_both, run_id=run.pk)
+
+
+def test_a_preview_tells_of_that_deletion_alone(person: User) -> None:
+    first = soft_delete("users", 9)
+    soft_delete("users", 10)
+    told = deletion_purge_preview(deletion_id=first.pk).facts["bin"]
+    assert (told["deletions"], told["rows"], told["in_grace"]) == (1, 9, 0)
 
 
 def test_a_held_record_stays_in_the_bin_and_the_refusal_says_why(person: User) -> None:

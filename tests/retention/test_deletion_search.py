@@ -93,8 +93,9 @@ def test_filters_are_kept_to_on_every_page(deleted: list[int]) -> None:
     assert pages("person", DeletionFilter(table=TableName("x", "y")), size=1) == []
 
 
+@pytest.mark.parametrize("steps", [2, 6], ids=["one table is through", "both are not"])
 def test_what_there_was_no_time_for_is_named_and_comes_with_the_next_page(
-    deleted: list[int], monkeypatch: pytest.MonkeyPatch
+    deleted: list[int], monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     monkeypatch.setattr(deletion_windows, "WINDOW", 5)
     step, left = Look.step, [3]
@@ -109,7 +110,7 @@ def test_what_there_was_no_time_for_is_named_and_comes_with_the_next_page(
     seen: list[int] = []
     before: int | None = None
     for _ in range(20):
-        left[0] = 6
+        left[0] = steps
         found = search("person", before=before, size=50)
         seen += numbers(found)
         if found.older is None:

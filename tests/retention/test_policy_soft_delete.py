@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from operations.models import Certificate
 from retention.models import Archive, Deletion
+from retention.services import bin_entering
 from retention.services.purge_start import purge_run
 from retention.services.record_restore import record_restore
 
@@ -24,7 +25,7 @@ from .binned import (
     soft_policy,
 )
 from .holding import place, release
-from .purging import ran
+from .purging import messages, ran
 from .records import assert_all_there, state
 from .softdeleting import soft_delete
 
@@ -178,4 +179,22 @@ def test_what_refers_and_stays_keeps_a_record_out_of_the_bin(
     run = ran(purge_run(policy=soft_policy(), requester=person))
     assert active("users") == [2, 7, 8, 9, 10, 11, 12]
     assert run.done == 5 * 9
+    assert_counts_true()
+
+
+@pytest.mark.usefixtures("bin_shop")
+def test_a_record_that_takes_longer_than_a_step_stays_and_the_log_says_so(
+    execute: Execute, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bin_entering, "STATEMENT_LIMIT", 0.4)
+    execute(
+        "CREATE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.order_id = 7 THEN PERFORM pg_catalog.pg_sleep(0.5); END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE UPDATE ON app.lines FOR EACH ROW EXECUTE FUNCTION app.slow()"
+    )
+    run = ran(purge_run(policy=soft_policy(), requester=person))
+    assert active("users") == [4, 7, 8, 9, 10, 11, 12]
+    assert run.done == 5 * 9
+    told = " ".join(messages(run))
+    assert "A record of 9 rows is too large to go into the bin within one step" in told
     assert_counts_true()

@@ -53,7 +53,7 @@ def test_a_look_beforehand_says_what_goes_in_what_goes_and_what_waits(
     text = said("purge_run", dry_run=True)
     assert "6, 18 in the bin" in text
     assert f"waits: deletion {waiting[1].pk}: {why}" in text
-    assert "still in its grace: 9 rows of 1 deletions" in text
+    assert "still in its grace: 9 rows of 1 deletion; the next one ends" in text
     assert not Run.objects.exists()
     text = said("policy_preview", "users")
     assert "then into the bin, then archived" in text

@@ -127,6 +127,25 @@ def test_with_a_record_comes_what_hangs_on_it_unless_it_is_to_come_alone(
     assert execute("SELECT address_id FROM app.orders WHERE id = 1") == [(1,)]
 
 
+def test_a_dry_run_knows_what_only_the_commit_would_refuse(
+    shop: None, execute: Execute, person: User
+) -> None:
+    execute(
+        "CREATE FUNCTION app.few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.deleted_at IS NULL AND NEW.id = 3 THEN RAISE EXCEPTION 'three is too many';"
+        " END IF; RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER few AFTER UPDATE ON app.orders DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION app.few()"
+    )
+    number = delete("customers", "1", person)
+
+    for dry_run in (True, False):
+        with pytest.raises(DeletionRefused, match=r"three is too many\. Nothing was changed\."):
+            record_restore(deletion_id=number, actor=person, dry_run=dry_run)
+
+    assert active(execute, "orders") == [4]
+
+
 def test_a_value_taken_meanwhile_is_a_conflict_with_choices(
     shop: None, execute: Execute, person: User
 ) -> None:

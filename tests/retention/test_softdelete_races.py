@@ -17,8 +17,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from retention.exceptions import DeletionRefused
 from retention.models import Deletion, DeletionTable
 from retention.services.record_delete import record_delete
+from retention.services.record_restore import record_restore
 
 from .shop import TABLES, active, everything, shop_open
 from .softdeleting import app, enable, soft_delete
@@ -65,6 +67,27 @@ class Asked(threading.Thread):
         self.join(30)
         assert not self.is_alive()
         return self.error
+
+
+def test_who_waits_too_long_for_a_row_of_somebody_else_is_told(
+    shop: None, execute: Execute, person: User, other_session: Connect
+) -> None:
+    before = everything(execute)
+    other = other_session()
+    with other.transaction():
+        other.execute("SELECT FROM app.orders WHERE id = 1 FOR UPDATE")
+        with pytest.raises(DeletionRefused, match=r"try again\. Nothing was deleted\."):
+            record_delete(table=app("customers"), record_id="1", actor=person)
+    assert everything(execute) == before
+    assert not Deletion.objects.exists(), "it was not refused for a reason that is worth keeping"
+    deletion = record_delete(table=app("customers"), record_id="1", actor=person).deletion
+    assert deletion is not None
+    with other.transaction():
+        other.execute("SELECT FROM app.orders WHERE id = 1 FOR UPDATE")
+        with pytest.raises(DeletionRefused, match=r"try again\. Nothing was changed\."):
+            record_restore(deletion_id=deletion.pk, actor=person)
+    record_restore(deletion_id=deletion.pk, actor=person)
+    assert everything(execute) == before
 
 
 def test_two_people_restore_the_same_and_one_is_told(

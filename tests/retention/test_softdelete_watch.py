@@ -8,6 +8,7 @@ from config.doctor.database import Server
 from config.doctor.softdelete import check_softdelete
 from operations.models import Alert
 from retention.models import SoftDeleteTable
+from retention.services.softdelete_events import softdelete_event_triggers_drop
 from retention.services.softdelete_watch import softdelete_watch
 from tests import environment
 
@@ -117,9 +118,15 @@ def test_an_interrupted_change_is_told_with_the_command_that_ends_it(execute: Ex
     assert alerts() == []
 
 
-def test_a_new_name_is_followed_by_the_registry_and_by_what_was_decided(execute: Execute) -> None:
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_new_name_is_followed_by_the_registry_and_by_what_was_decided(
+    execute: Execute, by_itself: bool
+) -> None:
+    """By event triggers in the same moment, or without them by the next look."""
     execute(SHOP)
     enable("app.users", "--along", "app.orders")
+    if not by_itself:
+        softdelete_event_triggers_drop(using="default")
     execute("ALTER TABLE app.orders RENAME TO purchases")
     softdelete_watch()
     assert alerts() == []
