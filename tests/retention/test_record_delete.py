@@ -116,6 +116,19 @@ def test_a_hold_on_what_would_lose_its_reference_refuses(
     record_delete(**arguments)
 
 
+def test_a_hold_on_a_row_in_the_bin_is_in_the_way_of_nothing(
+    shop: None, execute: Execute, person: User
+) -> None:
+    """Such a row keeps its reference: what it refers to is in the bin as well."""
+    record_delete(table=app("orders"), record_id="4", actor=person)
+    place("2031-17", "app.orders", where="id = 4")
+
+    record_delete(table=app("customers"), record_id="1", actor=person)
+
+    assert execute("SELECT address_id FROM app.orders WHERE id = 4") == [(1,)]
+    assert active(execute, "customers") == [2]
+
+
 def test_a_held_record_can_be_deleted_since_it_stays(shop: None, person: User) -> None:
     place("2031-17", "app.orders", where="customer_id = 1")
 
