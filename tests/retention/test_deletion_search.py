@@ -36,9 +36,10 @@ def deleted(execute: Execute) -> list[int]:
     )
     enable("people")
     enable("notes")
-    made = [soft_delete("people", key).pk for key in range(1, 26)]
-    made.insert(10, soft_delete("notes", 1, 2, 3).pk)
-    return sorted(made, reverse=True)
+    made = [soft_delete("people", key).pk for key in range(1, 11)]
+    made.append(soft_delete("notes", 1, 2, 3).pk)
+    made += [soft_delete("people", key).pk for key in range(11, 26)]
+    return made[::-1]
 
 
 def search(text: str, asked: DeletionFilter = ANY, **more: Any) -> Found:
@@ -141,7 +142,7 @@ def test_what_is_rare_is_looked_for_a_stretch_at_a_time(
     pages = [deletions_page(asked)]
     while (before := pages[-1].older) is not None:
         pages.append(deletions_page(asked, before=before))
-    assert [len(page.deletions) for page in pages] == [1, 0, 0]
+    assert [len(page.deletions) for page in pages] == [0, 1, 0]
     at = Deletion.objects.get(pk=deleted[9]).deleted_at
     assert (pages[0].older, pages[0].looked_back_to) == (deleted[9], at)
     assert pages[-1].looked_back_to is None
