@@ -32,6 +32,12 @@ def tables_by_oid(oids: Collection[int], *, using: str = "default") -> dict[int,
     return {found.oid: found for found in _read(oids, using=using)}
 
 
+def names_by_oid(oids: Collection[int], *, using: str = "default") -> dict[int, TableName]:
+    """What the tables with these oids are called now; what is gone is left out."""
+    found = rows("names_by_oid", {"oids": list(oids)}, using=using)
+    return {row["oid"]: TableName(row["schema"], row["name"]) for row in found}
+
+
 def table(name: TableName | str, *, using: str = "default") -> Table:
     """The table of this name; a name without schema is looked for in every schema of users.
 

@@ -15,6 +15,7 @@ from auditing.selectors.unkept import untold_names
 from operations.catalogue.identifiers import Identifier
 from operations.catalogue.types import Column, Table
 from retention.selectors.row_read import row_values
+from retention.selectors.softdelete_marks import MARKS
 
 _BEHIND = """
 WITH RECURSIVE behind AS (
@@ -49,7 +50,6 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = %(table)s AND a.attnum = b.attnum
 WHERE a.attnum > 0
 ORDER BY a.attnum
 """
-_OWN = ("deleted_at", "deleted_by", "deletion_id")
 
 
 def conflict_columns(
@@ -73,7 +73,7 @@ def conflict_columns(
         if (column := table.column(name)) is not None
         and not column.generated
         and column.name not in key
-        and column.name not in _OWN
+        and column.name not in MARKS
         and column.name not in untold
     ]
     refers = {name for each in table.foreign_keys for name in each.columns}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connections
 from django.db.models import F, Q, QuerySet, Sum
 from psycopg import sql
 
-from operations.catalogue.types import Table, TableName
+from operations.catalogue.read import names_by_oid
+from operations.catalogue.types import Table
 from retention.models import Deletion, DeletionTable
 from retention.selectors.dependents import Graph
 from retention.selectors.softdelete_graph import Enabled, leaving_graph
@@ -20,14 +20,6 @@ ROWS = Sum(
     default=0,
 )
 """Of a deletion, how many rows of it are in the bin."""
-
-_NAMES = """
-SELECT n.nspname::text, c.relname::text
-FROM pg_catalog.unnest(%s::bigint[]) WITH ORDINALITY AS w (oid, place)
-JOIN pg_catalog.pg_class c ON c.oid = w.oid::pg_catalog.oid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-ORDER BY w.place
-"""
 
 
 @dataclass(frozen=True)
@@ -95,15 +87,17 @@ def bin_graph(table: Table, which: DueDeletions, *, using: str) -> Graph:
     A deletion may have begun in several tables: one transaction of the application, captured.
     """
     enabled = Enabled(using=using)
-    oids = (
+    oids = list(
         DeletionTable.objects.filter(deletion__in=which.query().order_by())
         .exclude(table_oid=table.oid)
         .order_by("table_oid")
         .values_list("table_oid", flat=True)
         .distinct()
     )
-    with connections[using].cursor() as cursor:
-        cursor.execute(_NAMES, [list(oids)])
-        names = [TableName(*row) for row in cursor.fetchall()]
-    besides = [found for name in names if enabled.of(found := enabled.table(name)) is not None]
+    names = names_by_oid(oids, using=using)
+    besides = [
+        found
+        for oid in oids
+        if oid in names and enabled.of(found := enabled.table(names[oid])) is not None
+    ]
     return leaving_graph([table, *besides], enabled)

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from django.db import connections
 
 from operations.catalogue.exceptions import NoSuchTable
+from operations.catalogue.read import names_by_oid
 from operations.catalogue.types import Table, TableName
 from retention.models import SoftDeleteTable
 from retention.selectors.queries import rows
 from retention.selectors.softdelete_closure import TableReader, taken_along
 from retention.selectors.softdelete_steps import COLUMNS
-
-_NAME = """
-SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = %s::pg_catalog.oid
-"""
 
 
 @dataclass(frozen=True)
@@ -60,17 +55,16 @@ def standings(*, using: str = "default") -> list[Standing]:
     known = list(SoftDeleteTable.objects.using(using).filter(disabled_at=None))
     enabled = {row.table_oid for row in known}
     reader = TableReader(using)
-    return [_standing(row, enabled, reader) for row in known]
+    names = names_by_oid(enabled, using=using)
+    return [_standing(row, names.get(row.table_oid), enabled, reader) for row in known]
 
 
-def _standing(row: SoftDeleteTable, enabled: set[int], reader: TableReader) -> Standing:
+def _standing(
+    row: SoftDeleteTable, name: TableName | None, enabled: set[int], reader: TableReader
+) -> Standing:
     using = reader.using
-    with connections[using].cursor() as cursor:
-        cursor.execute(_NAME, [row.table_oid])
-        found = cursor.fetchone()
-    if found is None:
+    if name is None:
         return Standing(row, row.table, dropped=True)
-    name = TableName(*found)
     if row.ready_at is None:
         return Standing(row, name, unready=True)
     try:

@@ -11,6 +11,7 @@ from psycopg import sql
 from operations.catalogue.exceptions import NoSuchTable
 from operations.catalogue.identifiers import Identifier, quoted
 from operations.catalogue.read import table as read_table
+from operations.catalogue.read import tables_by_oid
 from operations.catalogue.types import Table, TableName
 from retention.exceptions import SoftDeleteMissing
 from retention.models import SoftDeleteTable
@@ -19,12 +20,6 @@ from retention.selectors.softdelete_closure import Closure, softdelete_closure
 from retention.selectors.softdelete_steps import COLUMNS, Step
 from retention.selectors.softdelete_unique import uniques
 from retention.selectors.softdelete_unique_back import back_steps
-
-_NAME = """
-SELECT n.nspname, c.relname FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = %s::pg_catalog.oid
-"""
 
 
 @dataclass
@@ -88,11 +83,8 @@ def _entry(
         gone = [row for row in known.values() if str(name) in (str(row.table), row.table_name)]
         if len(gone) != 1:
             raise
-        with connections[using].cursor() as cursor:
-            cursor.execute(_NAME, [gone[0].table_oid])
-            if (found := cursor.fetchone()) is not None:
-                return gone[0], read_table(TableName(*found), using=using)
-        return gone[0], None
+        oid = gone[0].table_oid
+        return gone[0], tables_by_oid([oid], using=using).get(oid)
     row = known.get(table.oid)
     if row is None:
         raise SoftDeleteMissing(f"{table.name} has no soft delete.")

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
+from operations.catalogue.read import names_by_oid
 from operations.catalogue.types import TableName
 from operations.models import Run
 from operations.runs.kinds import Plan, register
@@ -30,12 +31,6 @@ from retention.services.bin_plan import deletion_plan
 from retention.services.purge import Purge
 
 DELETION_PURGE = "deletion_purge"
-
-_NAME = """
-SELECT n.nspname::text, c.relname::text
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = %s::pg_catalog.oid
-"""
 
 
 @register
@@ -136,9 +131,7 @@ def _plan(deletion: Deletion, *, using: str) -> Plan:
 
 
 def _table_now(deletion: Deletion, using: str) -> TableName:
-    with connections[using].cursor() as cursor:
-        cursor.execute(_NAME, [deletion.table_oid])
-        found = cursor.fetchone()
+    found = names_by_oid([deletion.table_oid], using=using).get(deletion.table_oid)
     if found is None:
         raise PurgeRefused(f"{deletion.table} is gone, and the rows of deletion {deletion.pk} too.")
-    return TableName(*found)
+    return found
