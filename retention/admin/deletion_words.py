@@ -26,7 +26,10 @@ RESTORE = "retention.restore_record"
 DELETE = "retention.delete_record"
 PURGE = "retention.purge_record"
 
-_HARMLESS_KEY = re.compile(r"-?\d{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d")
+_HARMLESS_KEY = re.compile(
+    r"-?\d{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?(\+00)?)?"
+)
 _COLOURS = {
     Deletion.State.DELETED: "info",
     Deletion.State.RESTORED: "success",
@@ -125,7 +128,7 @@ def details_of(roots: Sequence[RowText], *, masks: bool) -> str:
 
 
 def key_words(record_id: str, *, masks: bool = False) -> str:
-    """`501, 1` of a key of several columns; with `masks` only numbers and UUIDs.
+    """`501, 1` of a key of several columns; with `masks` only numbers, days, moments and UUIDs.
 
     Any other key, such as a mail address, may tell who it is, whatever its column is called.
     """

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from auditing.services.track import TrackTerms, table_track
+from retention.admin.deletion_words import key_words
 from retention.models import Deletion, SeveredReference, SoftDeleteTable
 from retention.services.record_delete import record_delete
 from tests.console import person, signed_in
@@ -178,6 +179,23 @@ def test_a_key_that_tells_who_it_is_is_masked_too(governed: str, execute: Execut
             )
         ] == [sees] * 3
         assert "@example.org" not in listed, "it has a better name"
+
+
+@pytest.mark.parametrize(
+    ("record_id", "shown"),
+    [
+        ("4711", "4711"),
+        ('["501","1"]', "501, 1"),
+        ('["7","2026-08-01 12:21:14.340071+00"]', "7, 2026-08-01 12:21:14.340071+00"),
+        ("2ac93855-866b-4d2e-a41e-4b6b0ed4217b", "2ac93855-866b-4d2e-a41e-4b6b0ed4217b"),
+        ("ada@example.org", "***"),
+        ('["7","ada"]', "***"),
+        ("+44 20 7946 0018", "***"),
+        ('["', "***"),
+    ],
+)
+def test_keys_that_tell_nothing_are_not_masked(record_id: str, shown: str) -> None:
+    assert key_words(record_id, masks=True) == shown
 
 
 def test_the_list_and_a_page_take_as_many_queries_however_much_there_is(
