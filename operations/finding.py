@@ -8,8 +8,8 @@ once, then for what has to be looked through, and says what it did not get to.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -35,9 +35,12 @@ class Fit(IntEnum):
     KEY = 0
     EXACT = 1
     """A telling column has just this value."""
-    BEGINS = 2
-    INSIDE = 3
-    WORDS = 4
+    WORD = 2
+    """What was typed stands in it as a word, or as words in any order."""
+    BEGINS = 3
+    """A word of it begins so."""
+    INSIDE = 4
+    """It is a part of a word."""
     REFERS = 5
     """Another column has this value: a reference, an amount, a day."""
     DEEP = 6
@@ -53,6 +56,24 @@ class Stage(IntEnum):
     """The columns by which people know a row, looked through."""
     DEEP = 2
     """All other texts, documents too."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a record stands at best: answers are parted by it, and each part has its share."""
+
+    kind: str
+    """Of its places, and the word for it: `bin`."""
+    order: int
+    """Of its places: of all that a record has, the lowest says where it stands."""
+    title: str
+    """As a heading: `In the bin`."""
+    told: str
+    """After a number of records: `15 in the bin`."""
+    short: str
+    """On a button that shows these only."""
+    settles: bool = False
+    """Its source knows of every record whether it stands there, however it was found."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +148,16 @@ class Search:
     """Who is shown the answer in the admin; None: whoever has a shell."""
     only: Collection[TableName] = ()
     """These tables only; empty: all."""
+    standing: str = ""
+    """Records that stand there only; empty: wherever."""
     using: str = "default"
     until: float = 0.0
     """Of the share under way: time.monotonic()."""
     missed: list[NotLooked] = field(default_factory=list)
-    more: set[TableName] = field(default_factory=set)
-    """Tables of which there are more hits than were told."""
+    more: set[tuple[str, TableName]] = field(default_factory=set)
+    """Standing and table of which there are more hits than were told."""
+    masked: dict[TableName, frozenset[str]] = field(default_factory=dict)
+    """Columns that `user` neither sees nor searches."""
     tables: dict[TableName, Table] = field(default_factory=dict)
     """Those that were read from the catalogue for this search."""
     kept: dict[str, Any] = field(default_factory=dict)
@@ -147,6 +172,20 @@ class Search:
 
     def miss(self, what: str, why: str = "there was no time") -> None:
         self.missed.append(NotLooked(what, why))
+
+    def exceeds(self, standing: str, table: TableName) -> None:
+        """There are more such records of the table than `limit`."""
+        if self.standing in ("", standing):
+            self.more.add((standing, table))
+
+    def open_columns(self, table: Table) -> Table:
+        """The table without the columns that are masked for this person; its key it keeps."""
+        masked = self.masked.get(table.name)
+        if not masked:
+            return table
+        key = table.key.columns if table.key else ()
+        kept = tuple(each for each in table.columns if each.name not in masked or each.name in key)
+        return replace(table, columns=kept)
 
     def rows(
         self, what: str, query: sql.Composed, values: dict[str, Any], *, scans: bool = True
@@ -208,6 +247,8 @@ class Source:
 
     name: str = ""
     """In words, for what was not looked at: `history`."""
+    standing: Standing | None = None
+    """Where the records stand that it tells of; None: it finds none."""
     weights: dict[Stage, float] = {Stage.EXACT: 1.0}  # noqa: RUF012
     """The stages in which it has something to do, and its part of the time of each; those with the
     largest part are asked first."""
@@ -220,6 +261,14 @@ class Source:
         """Whether the console's pages show this person the rows of a table."""
         return lambda _: False
 
+    def open_to(self, user: Person) -> bool:
+        """Whether this person is ever told what stands there."""
+        return True
+
+    def masked(self, *, using: str) -> Mapping[TableName, frozenset[str]]:
+        """Columns of which nobody but a superuser is to see values, wherever they stand."""
+        return {}
+
     def apart(self, table: Table, *, using: str) -> sql.Composable | None:
         """Of rows `t` that are in the table and told by this source alone; never NULL."""
         return None
@@ -231,8 +280,12 @@ class Source:
     def shown(self, hits: Sequence[Hit], user: User) -> None:
         """The page shows them to this person: a source that keeps account of it does so here."""
 
+    def stands(self, hits: Sequence[Hit], search: Search) -> None:
+        """Adds its place to those hits of others that stand there too, all in a few statements:
+        before it is chosen which are told. Of a source whose standing settles."""
+
     def about(self, hits: Sequence[Hit], search: Search) -> None:
-        """Adds to hits of any source what this one knows of the same records."""
+        """Adds to hits of any source, chosen by now, what this one knows of the same records."""
 
 
 _sources: dict[str, Source] = {}
@@ -250,3 +303,13 @@ def unregister(name: str) -> None:
 def sources() -> list[Source]:
     """In the order of their registration."""
     return list(_sources.values())
+
+
+def standings(user: Person | None = None) -> list[Standing]:
+    """Those that this person is told of, the best first; without one all."""
+    found = [
+        each.standing
+        for each in sources()
+        if each.standing is not None and (user is None or each.open_to(user))
+    ]
+    return sorted(found, key=lambda each: each.order)

@@ -7,6 +7,7 @@ The text is a bound value, and its wildcards are literals; where a statement tak
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -26,6 +27,7 @@ Bind = Callable[[str], sql.Composable]
 DOCUMENTS = frozenset({"json", "jsonb", "_text", "_varchar"})
 _PHONES = frozenset({"phone", "mobile", "tel", "telephone", "fax", "msisdn", "cell"})
 _NUMBERS = frozenset({"numeric", "float4", "float8"})
+_SPECIAL, _ESCAPED = re.compile(r"([\[\](){}.*+?^$|\\])"), r"\\\1"
 _SHOWN = 300
 """Characters of a value that are looked at again to say how well it fits."""
 
@@ -67,6 +69,7 @@ def values(asked: Asked) -> dict[str, Any]:
         "words": [f"%{literal(word)}%" for word in asked.words],
         "document": f"%{literal(json.dumps(asked.text, ensure_ascii=False)[1:-1])}%",
         "digits": f"%{asked.digits}%",
+        "alone": [rf"(^|\W){_SPECIAL.sub(_ESCAPED, word)}(\W|$)" for word in asked.words],
         "number": f"(^|[^0-9]){asked.number}([^0-9]|$)",
         "integer": str(asked.integer),
         "decimals": [str(each) for each in asked.decimals],
@@ -146,9 +149,26 @@ def fit_of(field: Field, text: str, asked: Asked, *, deep: bool = False) -> Fit:
         return Fit.EXACT if field.telling else Fit.REFERS
     if not field.telling:
         return Fit.DEEP
-    if value.startswith(wanted):
-        return Fit.BEGINS
-    return Fit.INSIDE if wanted in value else Fit.WORDS
+    if field.phone and asked.digits and wanted not in value:
+        return Fit.WORD if _digits(value).endswith(asked.digits) else Fit.INSIDE
+    words = [re.escape(word.casefold()) for word in asked.words]
+    if all(re.search(rf"(?<!\w){word}(?!\w)", value) for word in words):
+        return Fit.WORD
+    return Fit.BEGINS if re.search(rf"(?<!\w){words[0]}", value) else Fit.INSIDE
+
+
+def rank(fields: Sequence[Field], bind: Bind = placeholder) -> sql.Composable | None:
+    """0 for a row with a telling text that is the whole text, 1 for one in which it stands in words
+    of its own, 2 for others; None: no such texts are among the fields."""
+    texts = [each for each in fields if each.telling and each.type in TEXTS]
+    if not texts:
+        return None
+    whole = "pg_catalog.lower({}) = pg_catalog.lower({}::pg_catalog.text)"
+    alone = "{} ~* ALL ({}::pg_catalog.text[])"
+    return sql.SQL("CASE WHEN {} THEN 0 WHEN {} THEN 1 ELSE 2 END").format(
+        any_of([_written(whole, _text(each), bind("text")) for each in texts]),
+        any_of([_written(alone, _text(each), bind("alone")) for each in texts]),
+    )
 
 
 def best_fit(found: Sequence[tuple[Field, str]], asked: Asked, *, deep: bool = False) -> Fit:
@@ -236,6 +256,10 @@ def _cast(operator: str, field: Field, base: str, value: sql.Composable) -> sql.
     return sql.SQL("{} {} {}::pg_catalog.{}").format(
         field.value, sql.SQL(operator), value, sql.SQL(base)
     )
+
+
+def _digits(text: str) -> str:
+    return "".join(letter for letter in text if letter in "0123456789")
 
 
 def _text(field: Field) -> sql.Composable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +12,10 @@ from django.utils.safestring import SafeString
 from auditing.admin.words import actor_name
 from operations.admin.show import badge, when
 from operations.find_presenting import short
-from operations.finding import Hit, Place
+from operations.finding import Hit, Place, standings
 from operations.readable import names_somebody
 from operations.services.record_find import Found
 
-_GROUPS = {
-    "live": "Live",
-    "bin": "In the bin",
-    "archive": "In archives of purges",
-    "history": "In the history",
-}
 _BADGES = {
     "live": ("Live", "success"),
     "bin": ("Bin", "info"),
@@ -64,13 +57,29 @@ class HitLine:
     command: str
 
 
-def groups_of(hits: Sequence[Hit], user: User | AnonymousUser) -> list[dict[str, Any]]:
-    """By the best place of each record, in the order of the best hits."""
-    groups: dict[str, list[HitLine]] = {}
-    for hit in hits:
-        title = _GROUPS.get(hit.best.kind, hit.best.kind.capitalize())
-        groups.setdefault(title, []).append(_line(hit, user))
-    return [{"title": title, "lines": lines} for title, lines in groups.items()]
+def groups_of(found: Found, user: User | AnonymousUser) -> list[dict[str, Any]]:
+    """By where the records stand, that of the best hit first."""
+    return [
+        {
+            "kind": share.standing.kind,
+            "title": share.standing.title,
+            "lines": [_line(hit, user) for hit in share.hits],
+            "more": share.more,
+        }
+        for share in found.shares
+        if share.hits
+    ]
+
+
+def segments_of(found: Found, user: User | AnonymousUser) -> list[dict[str, Any]]:
+    """Everything, or one standing alone; how many are told, where that is known by now."""
+    told = {share.standing.kind: share for share in found.shares}
+    segments: list[dict[str, Any]] = [{"kind": "", "text": "Everywhere", "count": ""}]
+    for each in standings(user):
+        share = told.get(each.kind)
+        count = f"{len(share.hits)}{'+' if share.more else ''}" if share else ""
+        segments.append({"kind": each.kind, "text": each.short, "count": count})
+    return [each | {"chosen": each["kind"] == found.only} for each in segments]
 
 
 def missed_words(found: Found) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ from django.views.generic import FormView
 from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from auditing.admin.find_words import groups_of, missed_words
+from auditing.admin.find_words import groups_of, missed_words, segments_of
 from operations.asked import LONGEST
-from operations.finding import sources
+from operations.finding import Person, sources, standings
 from operations.services.record_find import SECONDS, Found, record_find
 
 LONGER = 20.0
@@ -42,6 +42,12 @@ class FindForm(forms.Form):
         ),
     )
 
+    def __init__(self, *args: Any, user: Person, **kwargs: Any) -> None:
+        """`only`: where the record stands; empty: wherever."""
+        super().__init__(*args, **kwargs)
+        choices = [(each.kind, each.short) for each in standings(user)]
+        self.fields["only"] = forms.ChoiceField(required=False, choices=choices)
+
 
 class RecordFindView(UnfoldModelAdminViewMixin, FormView):
     form_class = FindForm
@@ -60,7 +66,7 @@ class RecordFindView(UnfoldModelAdminViewMixin, FormView):
         return answer
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        kwargs: dict[str, Any] = super().get_form_kwargs()
+        kwargs: dict[str, Any] = super().get_form_kwargs() | {"user": self.request.user}
         if self.request.method != "POST" and "q" in self.request.GET:
             kwargs["data"] = self.request.GET
         return kwargs
@@ -77,11 +83,17 @@ class RecordFindView(UnfoldModelAdminViewMixin, FormView):
         return self._answer(self.get_form())
 
     def _answer(self, form: forms.Form) -> HttpResponse:
-        text = form.cleaned_data["q"].strip() if form.is_bound and form.is_valid() else ""
+        given = form.cleaned_data if form.is_bound and form.is_valid() else {}
+        text = given.get("q", "").strip()
         context: dict[str, Any] = {"form": form, "asked": text}
         if text:
             longer = "longer" in (self.request.POST or self.request.GET)
-            found = record_find(text, seconds=LONGER if longer else SECONDS, user=self.request.user)
+            found = record_find(
+                text,
+                only=given["only"],
+                seconds=LONGER if longer else SECONDS,
+                user=self.request.user,
+            )
             for source in sources():
                 if self.request.user.is_authenticated:
                     source.shown(found.hits, self.request.user)
@@ -91,8 +103,10 @@ class RecordFindView(UnfoldModelAdminViewMixin, FormView):
     def _shown(self, found: Found, *, longer: bool) -> dict[str, Any]:
         return {
             "found": found,
-            "groups": groups_of(found.hits, self.request.user),
+            "groups": groups_of(found, self.request.user),
+            "segments": segments_of(found, self.request.user),
             "missed": missed_words(found),
+            "where": f" {found.shares[0].standing.told}" if found.only and found.shares else "",
             "more": [str(name) for name in found.more],
             "took": f"{found.seconds:.1f}",
             "may_look_longer": not longer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,13 +11,14 @@ from django.db.models import QuerySet
 
 from auditing.models import TrackedTable
 from auditing.record_slugs import slug_of
+from auditing.selectors.find_masked import masked_columns
 from auditing.selectors.find_versions import HistorySearch, partitions_of
 from auditing.selectors.images import Shape, shape_of
 from auditing.selectors.log_filter import OWN
 from auditing.selectors.versions import Version, version_by_seq, versions_of
 from operations.catalogue.types import TableName
 from operations.exceptions import CustodyError
-from operations.finding import LEAST, Hit, Person, Place, Search, Source, Stage
+from operations.finding import LEAST, Hit, Person, Place, Search, Source, Stage, Standing
 
 HISTORY = "history"
 _RECORD = "admin:auditing_trackedtable_record"
@@ -29,6 +30,9 @@ class HistoryRows(Source):
     """By key through the index; by value partition by partition, the newest first."""
 
     name = HISTORY
+    standing = Standing(
+        HISTORY, 3, "Deleted, in the history", "deleted, in the history", "Deleted, in history"
+    )
     weights = {Stage.EXACT: 2.0, Stage.TELLING: 3.0, Stage.DEEP: 2.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
@@ -40,6 +44,10 @@ class HistoryRows(Source):
             return lambda _: False
         known = {each.table for each in _applications(using)}
         return known.__contains__
+
+    def masked(self, *, using: str) -> Mapping[TableName, frozenset[str]]:
+        """Those of which the history is not to have a value either."""
+        return masked_columns(using)
 
     def find(self, search: Search, stage: Stage) -> Iterator[Hit]:
         for asking in _asked_of(self, search):

@@ -12,6 +12,7 @@ from django.db import connections
 from psycopg import sql
 
 from auditing.models import TrackedTable
+from auditing.selectors.find_standing import RowStanding, row_standing
 from auditing.selectors.images import ImageColumn, Shape
 from auditing.selectors.keys import has_one_place, key_is_text, record_id_of, type_name
 from operations.asked import TEXTS, Asked, value_of
@@ -21,7 +22,8 @@ from operations.finding import LEAST, Fit, Hit, Place, Search
 from operations.masking_words import words
 from operations.readable import identifies, is_secret_name, readable_columns
 from operations.record_ids import NoRecordId, key_values
-from operations.sought import Field, any_of, best_fit, equals, meets, shown_value, values
+from operations.selectors.find_rows import RANKED
+from operations.sought import Field, any_of, best_fit, equals, meets, rank, shown_value, values
 
 _MAIL = frozenset({"email", "mail"})
 _CATEGORIES = {
@@ -134,13 +136,21 @@ class HistorySearch:
             else sql.SQL("CASE WHEN {} THEN {} END").format(conditions[place], shown_value(each))
             for place, each in enumerate(fields)
         ]
-        # Few columns are sorted, and of the rows that are told only.
+        best = rank(fields) if conditions and not deep else None
+        # Few columns are sorted, and of the rows that are told only; those that are gone go first.
         query = sql.SQL(
-            "SELECT m.record, m.seq, {shown}, {matched} FROM ("
-            "SELECT {record} AS record, pg_catalog.max(h.seq) AS seq FROM {relation} h"
-            " WHERE {condition} GROUP BY 1 ORDER BY 2 DESC LIMIT {limit}) m"
+            "SELECT m.stands, m.place, m.record, m.seq, {shown}, {matched} FROM ("
+            "SELECT s.*, pg_catalog.row_number()"
+            " OVER (PARTITION BY s.stands ORDER BY s.best, s.seq DESC) AS place FROM ("
+            "SELECT g.*, {stands} AS stands FROM ("
+            "SELECT {record} AS record{keys},"
+            " pg_catalog.max(h.seq) AS seq, pg_catalog.min({best}) AS best,"
+            " pg_catalog.bool_or(h.op = 'D') AS gone FROM {relation} h"
+            " WHERE {condition} GROUP BY {record}{keys} ORDER BY gone DESC, seq DESC LIMIT {most}"
+            ") g{row}) s) m"
             " CROSS JOIN LATERAL (SELECT h.* FROM {relation} h"
             " WHERE {same} AND h.seq = m.seq LIMIT 1) h"
+            " WHERE m.place <= {limit} AND m.stands = ANY ({wanted}) ORDER BY m.place"
         ).format(
             shown=_array([each.text("h") for each in shown]),
             matched=_array(matched),
@@ -148,14 +158,21 @@ class HistorySearch:
             relation=relation,
             condition=condition,
             same=self._same_key(),
+            best=best if best is not None else sql.SQL("0"),
+            stands=self._standing.kind,
+            keys=self._standing.keys,
+            row=self._standing.row,
+            most=sql.Literal(RANKED),
             limit=sql.Literal(self.search.limit + 1),
+            wanted=sql.Literal(self._standing.wanted),
         )
         title = self.title + (", its long texts" if deep else "")
         rows = self.search.rows(title, query, {**values(self.search.asked), **given})
-        if len(rows) > self.search.limit:
-            self.search.more.add(self.tracked.table)
         names = [each.name for each in shown]
-        for record, seq, texts, found in rows[: self.search.limit]:
+        for stands, place, record, seq, texts, found in rows:
+            if place > self.search.limit:
+                self.search.exceeds(stands, self.tracked.table)
+                continue
             met = [(f, text) for f, text in zip(fields, found, strict=True) if text is not None]
             pairs = zip(names, texts, strict=True)
             yield Hit(
@@ -166,6 +183,10 @@ class HistorySearch:
                 tuple(f.name for f, _ in met) or tuple(each.name for each in self.shape.key),
                 [Place("history", 3, "in the history", facts={"seq": seq})],
             )
+
+    @cached_property
+    def _standing(self) -> RowStanding:
+        return row_standing(self.search, self.tracked, self.shape)
 
     def _same_key(self) -> sql.Composable:
         """By the index of the key, where that is in one place."""

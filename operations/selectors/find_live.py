@@ -9,7 +9,7 @@ from psycopg import sql
 
 from operations.catalogue.read import OWN_SCHEMAS, tables
 from operations.catalogue.types import Table
-from operations.finding import Hit, Place, Search, Source, Stage, sources
+from operations.finding import Hit, Place, Search, Source, Stage, Standing, sources
 from operations.masking_words import words
 from operations.readable import identifies
 from operations.selectors.find_rows import Indexed, TableSearch, indexed_columns
@@ -23,6 +23,7 @@ class LiveRows(Source):
     """Governed tables first, then the other tables of their schemas; small ones before large."""
 
     name = "live tables"
+    standing = Standing("live", 0, "Live", "live", "Live", settles=True)
     weights = {Stage.EXACT: 3.0, Stage.TELLING: 7.0, Stage.DEEP: 3.0}  # noqa: RUF012
 
     def find(self, search: Search, stage: Stage) -> Iterator[Hit]:
@@ -36,9 +37,9 @@ class LiveRows(Source):
                 rows = asking.through(deep=stage is Stage.DEEP, without=known)
             yield from (hit for hit, _ in rows)
 
-    def about(self, hits: Sequence[Hit], search: Search) -> None:
+    def stands(self, hits: Sequence[Hit], search: Search) -> None:
         """Whether a record that was found elsewhere is live too, with other values by now."""
-        rows_about(hits, [asking for asking, _ in _asked_of(search)])
+        rows_about(hits, live_searches(search))
 
 
 def rows_about(
@@ -67,6 +68,11 @@ def rows_about(
                 hit.values = found.values or hit.values
 
 
+def live_searches(search: Search) -> list[TableSearch]:
+    """The tables whose rows are told, for other sources too."""
+    return [asking for asking, _ in _asked_of(search)]
+
+
 def _asked_of(search: Search) -> list[tuple[TableSearch, Indexed]]:
     """The tables that are asked, in the order in which they are; found out once a search."""
     if LIVE.kind not in search.kept:
@@ -74,7 +80,10 @@ def _asked_of(search: Search) -> list[tuple[TableSearch, Indexed]]:
         search.tables |= {table.name: table for table in found}
         indexed = indexed_columns(found, using=search.using)
         search.kept[LIVE.kind] = [
-            (TableSearch(search, table, LIVE, _not_apart(table, search)), indexed[table.oid])
+            (
+                TableSearch(search, search.open_columns(table), LIVE, _not_apart(table, search)),
+                indexed[table.oid],
+            )
             for table in found
         ]
     kept: list[tuple[TableSearch, Indexed]] = search.kept[LIVE.kind]

@@ -30,12 +30,15 @@ from operations.sought import (
     column_field,
     equals,
     meets,
+    rank,
     shown_value,
     values,
 )
 
 ORDERED_UP_TO = 1_000_000
 """Rows of a table of which the best hits are told first; of a larger one those found first."""
+RANKED = 5_000
+"""Rows that answer among which the best are chosen: of more, the text says too little."""
 _LEADING = """
 SELECT x.indrelid::pg_catalog.int8, a.attname::pg_catalog.text,
        pg_catalog.bool_or(x.indisunique AND x.indnkeyatts = 1)
@@ -163,21 +166,28 @@ class TableSearch:
         deep: bool = False,
     ) -> Iterator[tuple[Hit, tuple[Any, ...]]]:
         shown = readable_columns(self.table)
-        query = sql.SQL("SELECT {}, {}, {}{} FROM {} t WHERE {}{}{} LIMIT {}").format(
+        best = rank(fields) if conditions and not deep and self._ordered else None
+        found = sql.SQL("{} t WHERE {}{}").format(
+            self.table.name.sql,
+            condition,
+            sql.SQL(" AND {}").format(self.apart) if self.apart is not None else sql.SQL(""),
+        )
+        query = sql.SQL("SELECT {}, {}, {}{} FROM {} LIMIT {}").format(
             self._record_id(),
             _array([sql.SQL("{}::pg_catalog.text").format(_of_row(each)) for each in shown]),
             _array(_matched(fields, conditions)),
             sql.SQL("").join(sql.SQL(", {}::pg_catalog.text").format(each) for each in self.extra),
-            self.table.name.sql,
-            condition,
-            sql.SQL(" AND {}").format(self.apart) if self.apart is not None else sql.SQL(""),
-            self._order(fields) if conditions and not deep else sql.SQL(""),
+            found
+            if best is None
+            else sql.SQL("(SELECT * FROM {} LIMIT {}) t ORDER BY {}").format(
+                found, sql.Literal(RANKED), best
+            ),
             sql.Literal(self.search.limit + 1),
         )
         named = self.named + (", its long texts" if deep else "")
         rows = self.search.rows(named, query, given, scans=self.scans)
         if len(rows) > self.search.limit:
-            self.search.more.add(self.table.name)
+            self.search.exceeds(self.place.kind, self.table.name)
         for record, texts, matched, *extra in rows[: self.search.limit]:
             met = [
                 (field, text)
@@ -195,18 +205,10 @@ class TableSearch:
             )
             yield hit, tuple(extra)
 
-    def _order(self, fields: Sequence[Field]) -> sql.Composable:
-        """Equal values first, where the whole table is read in a moment."""
-        texts = [each for each in fields if each.telling and each.type in ("text", "varchar")]
-        if not texts or not 0 <= self.table.estimated_rows <= ORDERED_UP_TO:
-            return sql.SQL("")
-        exact = [
-            sql.SQL("pg_catalog.lower({}::pg_catalog.text) = pg_catalog.lower({})").format(
-                each.value, sql.Placeholder("text")
-            )
-            for each in texts
-        ]
-        return sql.SQL(" ORDER BY {} DESC NULLS LAST").format(any_of(exact))
+    @property
+    def _ordered(self) -> bool:
+        """What is asked is read in a moment: the whole table, or the few rows of a bin."""
+        return not self.scans or 0 <= self.table.estimated_rows <= ORDERED_UP_TO
 
     def _record_id(self) -> sql.Composable:
         try:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from operations.catalogue.read import tables_by_oid
 from operations.catalogue.types import Table, TableName
-from operations.finding import Hit, Person, Place, Search, Source, Stage
+from operations.finding import Hit, Person, Place, Search, Source, Stage, Standing
 from operations.selectors.find_live import rows_about
 from operations.selectors.find_rows import TableSearch, indexed_columns
 from retention.models import Deletion
@@ -27,6 +27,7 @@ class BinRows(Source):
     """By the partial index of what is in the bin: the table's size makes no difference."""
 
     name = BIN
+    standing = Standing(BIN, 1, "In the bin", "in the bin", "In the bin", settles=True)
     weights = {Stage.EXACT: 2.5, Stage.TELLING: 4.0, Stage.DEEP: 1.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
@@ -34,9 +35,10 @@ class BinRows(Source):
 
     def shows(self, user: Person, *, using: str) -> Callable[[TableName], bool]:
         """Who may restore has to know a record again."""
-        if not (user.has_perm("retention.view_deletion") and user.has_perm(_MAY_RESTORE)):
-            return lambda _: False
-        return self.tables(using=using).__contains__
+        return self.tables(using=using).__contains__ if self.open_to(user) else lambda _: False
+
+    def open_to(self, user: Person) -> bool:
+        return user.has_perm("retention.view_deletion") and user.has_perm(_MAY_RESTORE)
 
     def apart(self, table: Table, *, using: str) -> sql.Composable | None:
         oids = softdelete_tables(using=using).values_list("table_oid", flat=True)
@@ -58,9 +60,12 @@ class BinRows(Source):
                 hit.places = [_told(_PLACE, hit, deletions.get(int(extra[0])))]
                 yield hit
 
-    def about(self, hits: Sequence[Hit], search: Search) -> None:
+    def stands(self, hits: Sequence[Hit], search: Search) -> None:
         """Whether a record that was found in the history, or before it was changed, is in it."""
         rows_about(hits, [_asking(search, table) for table in self._tables(search)], _numbered)
+
+    def about(self, hits: Sequence[Hit], search: Search) -> None:
+        """Of records that others found: the deletion."""
         bare = {
             place.facts["deletion"]: (hit, place)
             for hit in hits
@@ -76,7 +81,7 @@ class BinRows(Source):
         if BIN not in search.kept:
             may = self.shows(search.user, using=search.using) if search.user is not None else None
             search.kept[BIN] = [
-                table
+                search.open_columns(table)
                 for table in _enabled(search.using)
                 if search.wants(table.name) and (may is None or may(table.name))
             ]

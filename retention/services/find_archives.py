@@ -12,10 +12,10 @@ from django.contrib.auth.models import User
 from psycopg import sql
 
 from operations.asked import TEXTS, Asked, asked, value_of
-from operations.catalogue.types import Key, TableName
+from operations.catalogue.types import Key, Table, TableName
 from operations.conditions.structure import Comparison
 from operations.exceptions import CustodyError
-from operations.finding import LEAST, Fit, Hit, Person, Place, Search, Source, Stage
+from operations.finding import LEAST, Fit, Hit, Person, Place, Search, Source, Stage, Standing
 from operations.readable import readable_columns
 from operations.record_ids import NoRecordId, key_values
 from operations.sought import (
@@ -43,10 +43,14 @@ _ONCE = 2_000
 
 class ArchivedRows(Source):
     name = "archives"
+    standing = Standing(ARCHIVE, 2, "In archives of purges", "in an archive", "In an archive")
     weights = {Stage.EXACT: 2.0, Stage.TELLING: 3.0}  # noqa: RUF012
 
     def tables(self, *, using: str) -> set[TableName]:
         return {policy.table for policy in RetentionPolicy.objects.filter(database=using)}
+
+    def open_to(self, user: Person) -> bool:
+        return _may(user)
 
     def find(self, search: Search, stage: Stage) -> Iterator[Hit]:
         """First the parts that can hold a key, then the others."""
@@ -101,7 +105,7 @@ def _found(
     search: Search, archive: Archive, traces: Traces, read: set[int], *, by_key: bool
 ) -> Iterator[Hit]:
     rows = ArchiveRows(archive, using=search.using)
-    fields = _fields(rows)
+    fields = _fields(rows, search.open_columns(rows.table))
     bind = literals(search.asked)
     conditions = [
         condition
@@ -123,7 +127,7 @@ def _found(
                 yield from hits[: max(search.limit - told, 0)]
                 told += len(hits)
                 if told > search.limit:
-                    search.more.add(rows.table.name)
+                    search.exceeds(ARCHIVE, rows.table.name)
                     return
             if search.left <= LEAST:
                 if not by_key:
@@ -179,12 +183,12 @@ def _key_condition(
     return [sql.SQL("({})").format(sql.SQL(" AND ").join(parts))]
 
 
-def _fields(rows: ArchiveRows) -> list[Field]:
-    """Every column that may be looked into, where the slice has it."""
+def _fields(rows: ArchiveRows, table: Table) -> list[Field]:
+    """Every column of the table that may be looked into, where the slice has it."""
     found = []
     for each in rows.columns:
         known = column_field(each.column)
-        if known is not None:
+        if known is not None and table.column(known.name) is not None:
             found.append(Field(known.name, staged(each.place), known.type, known.telling))
     return found
 
@@ -228,11 +232,12 @@ def _hit(
 ) -> Hit:
     by_name = {each.name: texts[each.place] for each in rows.columns}
     met = _met(search, fields, by_name)
-    key: Key | None = rows.table.key
+    table = search.open_columns(rows.table)
+    key: Key | None = table.key
     own = [by_name[name] or "" for name in key.columns] if key else []
     record = own[0] if len(own) == 1 else json.dumps(own, ensure_ascii=False, separators=(",", ":"))
     is_key = bool(key) and search.asked.text in (record, ",".join(own))
-    values = [(each.name, by_name[each.name]) for each in readable_columns(rows.table)]
+    values = [(each.name, by_name[each.name]) for each in readable_columns(table)]
     archive = rows.archive
     row = f"{found.part.number}:{found.line}"
     return Hit(

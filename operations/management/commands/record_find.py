@@ -12,7 +12,14 @@ from operations.catalogue.read import table_name_resolve
 from operations.catalogue.types import TableName
 from operations.commands import CustodyCommand, Result
 from operations.exceptions import UsageError
-from operations.find_presenting import found_json, hit_lines, missed_lines
+from operations.find_presenting import (
+    found_json,
+    found_lines,
+    missed_lines,
+    more_line,
+    summary_line,
+)
+from operations.finding import standings
 from operations.services.record_find import LIMIT, LONGEST, SECONDS, Found, record_find
 
 MOST = 1_000
@@ -35,6 +42,12 @@ class Command(CustodyCommand):
             help="only records of this table, NAME or SCHEMA.NAME; again",
         )
         parser.add_argument(
+            "--only",
+            choices=[each.kind for each in standings()],
+            default="",
+            help="only what stands there; else each has its share of the records that are told",
+        )
+        parser.add_argument(
             "--limit", type=int, default=LIMIT, metavar="N", help=f"records; {LIMIT} by itself"
         )
         parser.add_argument(
@@ -53,6 +66,7 @@ class Command(CustodyCommand):
         found = record_find(
             options["text"],
             tables=[_table(name) for name in options["table"]],
+            only=options["only"] or "",
             limit=options["limit"],
             seconds=options["seconds"],
         )
@@ -73,22 +87,10 @@ def _table(text: str) -> TableName:
 
 
 def _text(found: Found) -> list[str]:
-    lines = [line for hit in found.hits for line in (*hit_lines(hit), "")]
-    lines.append(_summary(found))
-    if found.more:
-        names = ", ".join(map(str, found.more))
-        lines.append(f"There are more in {names}: say more of it, or --table and --limit.")
+    lines = [*found_lines(found), summary_line(found)]
+    if more := more_line(found):
+        lines.append(more)
     lines += missed_lines(found)
     if any(each.why == "there was no time" for each in found.missed):
         lines.append("--seconds looks longer.")
     return lines
-
-
-def _summary(found: Found) -> str:
-    count = len(found.hits)
-    took = f"{found.seconds:.1f} s"
-    if count:
-        return f"{count} record{'' if count == 1 else 's'}, in {took}."
-    if found.complete:
-        return f"No such record: everything was looked at, in {took}."
-    return f"No such record was found, in {took}. Not everything was looked at."
