@@ -78,6 +78,9 @@ def segments_of(found: Found, user: User | AnonymousUser) -> list[dict[str, Any]
     for each in standings(user):
         share = told.get(each.kind)
         count = f"{len(share.hits)}{'+' if share.more else ''}" if share else ""
+        if count == "0" and not found.complete:
+            # Nobody looked everywhere: none was found, which is not that there is none.
+            count = ""
         segments.append({"kind": each.kind, "text": each.short, "count": count})
     return [each | {"chosen": each["kind"] == found.only} for each in segments]
 

@@ -153,3 +153,30 @@ def test_what_was_not_looked_at_can_be_looked_at_longer(
     assert "Because there was no time:" in text_of(short)
     assert "Look longer" in text_of(short)
     assert "everything was looked at" in text_of(page(boss, "zz@x.org", longer="yes"))
+
+
+@pytest.mark.usefixtures("patient")
+def test_one_standing_can_be_shown_alone(deletion: Deletion, archive: Archive) -> None:
+    support = signed_in(somebody("sue", role="support"))
+    everywhere = page(support, "x.org")
+    assert "Everywhere Live 2 In the bin 1 In an archive 1 Deleted, in history " in (
+        text_of(everywhere)
+    )
+    alone = page(support, "x.org", only="bin")
+    assert re.findall(r'value="(\w*)" class="c-segment" aria-pressed="true"', _html(alone)) == [
+        "bin"
+    ]
+    assert "In the bin 1 record" in text_of(alone)
+    assert "Live 2" not in text_of(alone)
+    assert "No such record live" in text_of(page(support, "bob@x.org", only="live"))
+    # A place that somebody may not see is offered to nobody, and answers nothing.
+    auditor = signed_in(somebody("paul", role="auditor"))
+    offered = re.findall(r'name="only" value="(\w*)" class="c-segment"', _html(page(auditor, "x")))
+    assert offered == ["", "live", "history"]
+    refused = page(auditor, "bob@x.org", only="bin")
+    assert "Select a valid choice" in text_of(refused)
+    assert "Looked for" not in text_of(refused)
+
+
+def _html(answer: Any) -> str:
+    return str(answer.content.decode())
