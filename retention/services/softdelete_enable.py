@@ -12,6 +12,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from auditing.selectors.tracked import standings as audit_standings
+from auditing.services.sync import table_sync
 from operations.acting import console_actor
 from operations.catalogue.types import TableName
 from retention.exceptions import SoftDeleteRefused
@@ -70,6 +72,7 @@ def softdelete_enable(
             tell(step)
             step_do(step, rows[step.table], using=using)
         _ready(plan, rows, using)
+        _keep_history(plan, actor=actor, reason=reason, using=using)
         follows = softdelete_event_triggers(using=using)
     tables = tuple(rows[name] for name in plan.closure.names)
     return Enabled(plan, tables, plan.steps, follows)
@@ -119,6 +122,14 @@ def _entry(each: TablePlan, *, actor: User, reason: str, using: str) -> SoftDele
         **each.terms.shield(),
         **each.terms.rest(),
     )
+
+
+def _keep_history(plan: EnablePlan, *, actor: User, reason: str, using: str) -> None:
+    """Of audited tables the history gets the new columns: until then it has them aside."""
+    names = set(plan.closure.names)
+    for each in audit_standings(using=using):
+        if each.now in names and (each.spilled or each.columns_changed):
+            table_sync(each.tracked, actor=actor, reason=reason)
 
 
 def _ready(plan: EnablePlan, rows: dict[TableName, SoftDeleteTable], using: str) -> None:

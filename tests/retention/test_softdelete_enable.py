@@ -9,14 +9,22 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 
+from auditing.models import TrackedTable
+from auditing.selectors.images import shape_of
+from auditing.selectors.tracked import standings as audit_standings
+from auditing.selectors.versions import versions_of
 from auditing.services import brief_lock
+from auditing.services.track import table_track
 from retention.models import SoftDeleteTable
 from retention.services import softdelete_steps_do as doing
+from retention.services.record_delete import record_delete
 
 from .catalogue_state import catalogue_state
 from .softdelete_tables import SHOP, Execute, command, disable, enable, refusal
+from .softdeleting import app
 
 pytestmark = [pytest.mark.sql, pytest.mark.usefixtures("governed")]
 Session = psycopg.Connection[Any]
@@ -251,3 +259,22 @@ def test_the_document_of_a_plan_tells_what_goes_along_and_what_stays(execute: Ex
         "tickets_user_id_fkey": "refused",
     }
     assert plan["obstacles"] == []
+
+
+def test_the_history_of_an_audited_table_has_a_place_for_the_new_columns(
+    execute: Execute, person: User
+) -> None:
+    execute(SHOP)
+    for name in ("app.users", "app.orders"):
+        table_track(name, actor=person, reason="the law")
+    enable("app.users", "--along", "app.orders")
+    assert [(str(each.tracked), each.problems) for each in audit_standings()] == [
+        ("app.orders", []),
+        ("app.users", []),
+    ]
+    record_delete(table=app("users"), record_id="5", actor=person, reason="asked")
+    tracked = TrackedTable.objects.get(table_name="users")
+    newest = versions_of(tracked, "5", limit=1).versions[0]
+    shape = shape_of(tracked)
+    told = {column.name: newest.values.get(column.attnum) for column in shape.captured}
+    assert told["deleted_by"] == "console:ada"
