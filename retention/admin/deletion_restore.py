@@ -34,6 +34,7 @@ from retention.admin.deletion_words import (
     rows_of,
     title_of,
     tracked_tables,
+    whole_number,
 )
 from retention.models import Deletion
 from retention.selectors.deletion_roots import deletion_roots
@@ -169,7 +170,7 @@ class DeletionRestoreView(ConfirmView):
         """Ticked one by one, and those of tables that were ticked as a whole."""
         found = dict.fromkeys(ticked(self.request.POST.getlist("row")))
         for text in self.request.POST.getlist("all")[:_TABLES]:
-            table = self._tables.get(int(text)) if text.isdecimal() else None
+            table = self._tables.get(whole_number(text))
             if table is None:
                 continue
             try:

@@ -26,6 +26,7 @@ RESTORE = "retention.restore_record"
 DELETE = "retention.delete_record"
 PURGE = "retention.purge_record"
 
+_DIGITS = 18
 _HARMLESS_KEY = re.compile(
     r"-?\d{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?(\+00)?)?"
@@ -48,6 +49,11 @@ _OUTCOMES = {
 def may_see_values(user: User | AnonymousUser) -> bool:
     """Who may bring a record back has to know it again; others see what looks personal masked."""
     return user.has_perm(RESTORE)
+
+
+def whole_number(text: str) -> int:
+    """Of an address or a form; 0 for what is none."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def state_badge(deletion: Deletion) -> SafeString:

@@ -39,6 +39,7 @@ from retention.admin.deletion_words import (
     title_of,
     tracked_tables,
     who_shown,
+    whole_number,
 )
 from retention.models import Deletion
 from retention.selectors.deletion_page import deletions_page
@@ -49,12 +50,6 @@ from retention.selectors.remembered import Remembered
 from retention.selectors.severed import severed_counts_soon
 
 LINES_A_PAGE = 50
-_DIGITS = 18
-
-
-def _number(text: str) -> int:
-    """0 for what is none."""
-    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 @admin.register(Deletion)
@@ -71,7 +66,7 @@ class DeletionAdmin(ReadOnlyAdmin):
         given = request.POST if request.method == "POST" else request.GET
         sees = may_see_values(request.user)
         form = DeletionForm(given, sees_values=sees)
-        before = _number(given.get("before", "")) or None
+        before = whole_number(given.get("before", "")) or None
         request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
@@ -93,7 +88,9 @@ class DeletionAdmin(ReadOnlyAdmin):
     def page(self, request: HttpRequest, obj: Deletion) -> dict[str, Any]:
         masks = not may_see_values(request.user)
         rows = deletion_tables(obj)
-        severed, severed_after = severed_page(obj, after=_number(request.GET.get("severed", "")))
+        severed, severed_after = severed_page(
+            obj, after=whole_number(request.GET.get("severed", ""))
+        )
         oids = {each.table_oid for each in rows} | {each.table_oid for each in severed}
         tables = tables_by_oid(oids | {obj.table_oid}, using=obj.database)
         names = {str(each.table): each.table for each in rows}
@@ -112,7 +109,7 @@ class DeletionAdmin(ReadOnlyAdmin):
                 rows,
                 tables,
                 tracked,
-                only=_number(request.GET.get("table", "")) or None,
+                only=whole_number(request.GET.get("table", "")) or None,
                 after=request.GET.get("after", ""),
                 masks=masks,
             ),

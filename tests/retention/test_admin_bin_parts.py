@@ -98,8 +98,10 @@ def test_a_whole_table_is_ticked_and_what_hangs_on_it_left(
 def test_nothing_ticked_restores_nothing(client: Client, sue: User, execute: Execute) -> None:
     deletion = deleted("customers", ADA, sue)
     gone = whole(execute)
-    answer = client.post(page(deletion, "restore"), {"chosen": "yes"}, follow=True)
-    assert "Nothing was ticked." in told(answer.text)
+    for more in ({}, {"all": "9" * 5_000}, {"all": "1"}, {"row": "1:2"}, {"row": "x"}):
+        given = {"chosen": "yes", **more}
+        answer = client.post(page(deletion, "restore"), given, follow=True)
+        assert "Nothing was ticked." in told(answer.text), more
     assert whole(execute) == gone
 
 
