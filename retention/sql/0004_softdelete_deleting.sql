@@ -51,7 +51,8 @@ BEGIN
 END
 $function$;
 
--- What active rows refer to marked ones through a key, as an entry of what refuses; NULL for none.
+-- What active rows refer to marked ones through a key, as an entry of what refuses; NULL for none. Through
+-- one that sets a default, those that have it already: it leads to what is marked.
 CREATE FUNCTION custody.softdelete_refusal("constraint" oid, deletion bigint)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -72,11 +73,12 @@ BEGIN
     PERFORM custody.softdelete_nest(e.indexed);
     EXECUTE format(
         'SELECT count(*), (array_agg(x.id))[1:5] FROM (SELECT %s AS id FROM %s p JOIN %s c ON %s'
-        ' WHERE p.deletion_id = $1%s LIMIT %s) x',
+        ' WHERE p.deletion_id = $1%s%s LIMIT %s) x',
         coalesce(custody.softdelete_record_id(e.child, 'c'), '''?'''),
         custody.audit_relation(e.parent), custody.audit_relation(e.child),
         custody.softdelete_refers("constraint", 'c', 'p'),
-        CASE WHEN e.enabled THEN ' AND c.deleted_at IS NULL' ELSE '' END, most)
+        CASE WHEN e.enabled THEN ' AND c.deleted_at IS NULL' ELSE '' END,
+        CASE WHEN e.meaning = 'severed' THEN custody.softdelete_default_there("constraint", 'c') ELSE '' END, most)
       INTO found, ids USING deletion;
     IF found = 0 THEN
         RETURN NULL;
@@ -162,6 +164,15 @@ AS $function$
     WHERE f.oid = "constraint"
 $function$;
 
+-- That setting the default would change nothing of a reference, as a condition that begins with AND.
+CREATE FUNCTION custody.softdelete_default_there("constraint" oid, alias text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT format(' AND %s = %s', cut.was, cut.became) FROM custody.softdelete_cut("constraint", alias) cut
+$function$;
+
 -- Ends a deletion whose own rows are marked and locked: takes along what hangs on them, refuses, severs.
 CREATE FUNCTION custody.softdelete_complete(deletion bigint, root oid, rows bigint, moment timestamptz, actor text)
 RETURNS void
@@ -200,7 +211,7 @@ BEGIN
     END LOOP;
     refused := '[]';
     FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x
-             WHERE x.meaning = 'refused'
+             WHERE x.meaning = 'refused' OR x.meaning = 'severed' AND x.rule = 'd'
                 OR x.meaning = 'along' AND (NOT x.enabled OR custody.softdelete_keeps(x.child)) LOOP
         entry := custody.softdelete_refusal(e.constraint_oid, deletion);
         IF entry IS NOT NULL THEN
@@ -212,6 +223,7 @@ BEGIN
             SELECT string_agg(format('%s%s of %s %s', CASE WHEN (r.v ->> 'more')::boolean THEN 'over ' ELSE '' END,
                        CASE r.v ->> 'rows' WHEN '1' THEN '1 row' ELSE (r.v ->> 'rows') || ' rows' END, r.v ->> 'table',
                        CASE WHEN r.v ->> 'meaning' = 'refused' THEN 'refer to it and would stay'
+                            WHEN r.v ->> 'meaning' = 'severed' THEN 'refer to it by default and would stay'
                             WHEN (r.v ->> 'enabled')::boolean THEN 'would stay because of a trigger'
                             ELSE 'would go along and have no soft delete' END), ', ')
             FROM jsonb_array_elements(refused) AS r (v))

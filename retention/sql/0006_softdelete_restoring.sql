@@ -39,23 +39,28 @@ BEGIN
         conflicts := '[]';
         moved := 0;
         FOR e IN SELECT x.* FROM custody.softdelete_edges_up(custody.softdelete_tables(target)) x
-                 WHERE x.meaning <> 'severed' LOOP
+                 WHERE x.meaning <> 'severed' OR x.rule = 'd' LOOP
             FOR other IN EXECUTE format(
                 'SELECT p.deletion_id AS deletion, %s AS parent, p.deleted_at AS at, p.deleted_by AS actor,'
                 ' count(*) AS rows, (array_agg(%s))[1:5] AS records'
                 ' FROM %s c JOIN %s p ON %s'
-                ' WHERE c.deletion_id = $1 AND p.deleted_at IS NOT NULL AND p.deletion_id IS DISTINCT FROM $1'
+                ' WHERE c.deletion_id = $1 AND p.deleted_at IS NOT NULL AND p.deletion_id IS DISTINCT FROM $1%s'
                 ' GROUP BY 1, 2, 3, 4 ORDER BY 1 NULLS LAST, 2 LIMIT 100',
                 custody.softdelete_record_id(e.parent_root, 'p'), custody.softdelete_record_id(e.child_root, 'c'),
                 custody.audit_relation(e.child), custody.audit_relation(e.parent),
-                custody.softdelete_refers(e.constraint_oid, 'c', 'p')) USING target
+                custody.softdelete_refers(e.constraint_oid, 'c', 'p'),
+                -- What its default leads to a row cannot be without.
+                CASE WHEN e.meaning = 'severed' THEN custody.softdelete_default_there(e.constraint_oid, 'c') ELSE '' END)
+              USING target
             LOOP
                 IF other.deletion IS NOT NULL AND (other.deletion = origin OR parents) THEN
                     PERFORM custody.softdelete_lock(other.deletion);
                     given := given || to_jsonb(other.deletion);
                     moved := moved + custody.softdelete_move(e.parent_root, other.deletion, target, format(
-                        'EXISTS (SELECT FROM %s c WHERE c.deletion_id = $2 AND %s)',
-                        custody.audit_relation(e.child), custody.softdelete_refers(e.constraint_oid, 'c', 't')));
+                        'EXISTS (SELECT FROM %s c WHERE c.deletion_id = $2 AND %s%s)',
+                        custody.audit_relation(e.child), custody.softdelete_refers(e.constraint_oid, 'c', 't'),
+                        CASE WHEN e.meaning = 'severed'
+                             THEN custody.softdelete_default_there(e.constraint_oid, 'c') ELSE '' END));
                 ELSE
                     conflicts := conflicts || jsonb_build_object(
                         'kind', 'parent', 'table', custody.audit_relation(e.child_root), 'constraint', e.name,
@@ -337,6 +342,10 @@ BEGIN
             PERFORM custody.softdelete_move_given(skipped, target, rest);
             PERFORM custody.softdelete_move_below(target, rest, true);
             PERFORM custody.softdelete_begins(rest);
+            IF cardinality(custody.softdelete_tables(target)) = 0 THEN
+                RAISE EXCEPTION 'With that left in the bin nothing of deletion % comes back', deletion
+                    USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
         END IF;
         -- Again, for what is to be restored in the end.
         conflicts := (custody.softdelete_move_parents(target, target, false) -> 'conflicts') || custody.softdelete_taken(target);

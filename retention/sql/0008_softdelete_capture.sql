@@ -149,8 +149,9 @@ BEGIN
              JOIN pg_constraint f ON f.oid = x.constraint_oid
              JOIN pg_class c ON c.oid = x.child_root JOIN pg_namespace n ON n.oid = c.relnamespace
              JOIN pg_class p ON p.oid = x.parent_root
-             WHERE x.rule IN ('a', 'r') AND NOT f.condeferrable OR NOT at_once AND x.rule NOT IN ('n', 'd') LOOP
-        IF e.rule <> 'c' THEN
+             WHERE x.rule IN ('a', 'r') AND NOT f.condeferrable OR x.rule = 'd'
+                OR NOT at_once AND x.rule NOT IN ('n', 'd') LOOP
+        IF e.rule NOT IN ('c', 'd') THEN
             PERFORM custody.softdelete_needs_fresh_snapshots();
         END IF;
         entry := custody.softdelete_refusal(e.constraint_oid, said[1]::bigint);

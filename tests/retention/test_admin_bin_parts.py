@@ -22,7 +22,7 @@ from retention.services.record_delete import record_delete
 from tests.console import person, signed_in
 
 from .binning import ADA, BEN, make_shop, whole
-from .softdeleting import app
+from .softdeleting import app, soft_delete
 from .test_admin_bin import LIST, conflict_form, page, told
 
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -128,15 +128,32 @@ def test_a_parent_in_another_deletion_is_named_and_comes_along_when_it_is_ticked
 def test_what_is_skipped_stays_in_the_bin_as_a_deletion_of_its_own(
     client: Client, sue: User, execute: Execute
 ) -> None:
-    deletion = deleted("customers", ADA, sue)
+    deletion = soft_delete("customers", ADA, BEN, actor=sue)
     execute("INSERT INTO app.customers (id, name, email) VALUES (9, 'Eve', 'ada@example.org')")
     address = page(deletion, "restore")
     given = conflict_form(client.get(address).text) | {"conflict-0-do": "skip"}
     answer = client.post(address, {**given, "confirmed": "yes", "reason": ""}, follow=True)
     assert "What was skipped stays in the bin as deletion" in told(answer.text)
-    # All of it hangs on the customer, so all of it stays.
     assert active(execute, "customers") == [9, BEN]
     assert active(execute, "orders") == [504]
+
+
+def test_who_leaves_all_of_it_in_the_bin_is_told_that_nothing_comes_back(
+    client: Client, sue: User, execute: Execute
+) -> None:
+    """All of it hangs on the customer."""
+    deletion = deleted("customers", ADA, sue)
+    execute("INSERT INTO app.customers (id, name, email) VALUES (9, 'Eve', 'ada@example.org')")
+    address = page(deletion, "restore")
+    given = conflict_form(client.get(address).text) | {"conflict-0-do": "skip", "reason": ""}
+    gone = whole(execute)
+    for confirmed in ({}, {"confirmed": "yes"}):
+        text = client.post(address, {**given, **confirmed}).text
+        said = f"With that left in the bin nothing of deletion {deletion.pk} comes back."
+        assert said in told(text)
+        assert "conflict-0-do" in text, "another choice can be made"
+        assert whole(execute) == gone
+    assert [each.state for each in Deletion.objects.all()] == ["deleted"]
 
 
 def test_a_record_is_deleted_from_its_page_after_a_look_and_a_reason(

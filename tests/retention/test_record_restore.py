@@ -194,6 +194,17 @@ def test_what_is_skipped_stays_with_all_that_hangs_on_it(
     assert sorted(set(active(execute, "lines", "order_id"))) == [1, 2, 3, 4]
 
 
+def test_leaving_all_of_it_restores_nothing(shop: None, execute: Execute, person: User) -> None:
+    number = delete("customers", "1", person)
+    before = everything(execute)
+    with pytest.raises(DeletionRefused, match=f"nothing of deletion {number} comes back"):
+        record_restore(
+            deletion_id=number, choices=[Choice("app.customers", "1", "skip")], actor=person
+        )
+    assert everything(execute) == before
+    assert [(each.pk, each.state) for each in Deletion.objects.all()] == [(number, "deleted")]
+
+
 def test_a_deleted_parent_is_offered_with_its_deletion(
     shop: None, execute: Execute, person: User
 ) -> None:
@@ -292,4 +303,7 @@ def test_the_command_tries_and_does(shop: None, execute: Execute, person: User) 
     assert error.value.returncode == 2
     with pytest.raises(CommandError, match="is no COLUMN=VALUE") as error:
         call_command("record_restore", number, set=[["app.customers", "1", "email"]], user="ada")
+    assert error.value.returncode == 2
+    with pytest.raises(CommandError, match=r"There is no table app\.nothing") as error:
+        call_command("record_restore", number, only=[["app.nothing", "1"]], user="ada")
     assert error.value.returncode == 2

@@ -172,6 +172,10 @@ class Machine:
             "parents": parents,
             "actor": self.person,
         }
+        if not rows:
+            with pytest.raises(DeletionRefused, match="nothing of deletion"):
+                record_restore(**arguments)
+            return
         if taken or missing or self.world.doubled(rows):
             with pytest.raises(RestoreConflicts) as error:
                 record_restore(**arguments)

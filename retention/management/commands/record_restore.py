@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from operations.catalogue.read import table_name_resolve
 from operations.commands import CustodyCommand, Result, text_table
 from operations.exceptions import UsageError
 from retention.deletion_presenting import restored_json, rows_words
@@ -61,11 +62,11 @@ class Command(CustodyCommand):
         try:
             found = record_restore(
                 deletion_id=options["deletion"],
-                rows=[ChosenRow(table, key, not options["alone"]) for table, key in only]
+                rows=[ChosenRow(_table(table), key, not options["alone"]) for table, key in only]
                 if only
                 else None,
                 choices=[
-                    *[Choice(table, key, "skip") for table, key in options["skip"] or ()],
+                    *[Choice(_table(table), key, "skip") for table, key in options["skip"] or ()],
                     *_values(options["set"] or ()),
                 ],
                 parents=options["parents"],
@@ -78,6 +79,11 @@ class Command(CustodyCommand):
         return _conflicts(found) if found.conflicts else _told(found)
 
 
+def _table(text: str) -> str:
+    """Its whole name. Raises NoSuchTable."""
+    return str(table_name_resolve(text))
+
+
 def _values(given: list[list[str]] | tuple[()]) -> list[Choice]:
     """Several values of one record are one choice."""
     found: dict[tuple[str, str], dict[str, str | None]] = {}
@@ -85,7 +91,7 @@ def _values(given: list[list[str]] | tuple[()]) -> list[Choice]:
         column, equals, value = assignment.partition("=")
         if not equals or not column:
             raise UsageError(f"{assignment!r} is no COLUMN=VALUE.")
-        found.setdefault((table, key), {})[column] = value
+        found.setdefault((_table(table), key), {})[column] = value
     return [Choice(table, key, "set", values) for (table, key), values in found.items()]
 
 
