@@ -66,6 +66,10 @@ class RunWatch {
         if (this.shown.get(name) === html || (name === "log" && !this.isLogFollowed)) return;
         this.shown.set(name, html);
         const place = document.querySelector(`[data-region="${name}"]`);
+        // What the page came with is not put there again: somebody may be pressing it just now.
+        const answered = document.createElement("template");
+        answered.innerHTML = html;
+        if (answered.innerHTML.trim() === place.innerHTML.trim()) return;
         const focused = place.contains(document.activeElement) ? document.activeElement.href : null;
         place.innerHTML = html;
         if (focused) {
