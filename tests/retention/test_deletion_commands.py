@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from retention.services.record_delete import record_delete
 
@@ -28,6 +28,13 @@ def text_of(name: str, *arguments: str) -> str:
     out = StringIO()
     call_command(name, *arguments, stdout=out)
     return out.getvalue()
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_page_has_at_least_one_line(db: None, limit: str) -> None:
+    with pytest.raises(CommandError, match="--limit is a number of deletions") as error:
+        text_of("deletion_list", "--limit", limit)
+    assert error.value.returncode == 2
 
 
 @pytest.mark.usefixtures("shop")

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from operations.catalogue.read import table_name_resolve
 from operations.commands import CustodyCommand, Result, text_table
+from operations.exceptions import UsageError
 from retention.deletion_presenting import deletion_json, deletion_words
 from retention.models import Deletion
 from retention.selectors.deletion_roots import deletion_root_of_each
@@ -35,7 +36,9 @@ class Command(CustodyCommand):
             table=table_name_resolve(options["table"]) if options["table"] else None,
             actor=options["by"],
         )
-        limit = max(options["limit"], 1)
+        limit = options["limit"]
+        if limit < 1:
+            raise UsageError("--limit is a number of deletions, from 1 on.")
         found = list(deletions_list(wanted, before=options["before"], limit=limit + 1))
         older, found = len(found) > limit, found[:limit]
         roots = deletion_root_of_each(found)

@@ -104,10 +104,9 @@ class Command(CustodyCommand):
 
 
 def _days(text: str) -> int:
-    days = int(text)
-    if not 1 <= days <= 36_500:
-        raise argparse.ArgumentTypeError("from 1 to 36500 days")
-    return days
+    if not (text.isdecimal() and 1 <= int(text) <= 36_500):
+        raise argparse.ArgumentTypeError("a whole number of days, from 1 to 36500")
+    return int(text)
 
 
 def _told(done: Enabled) -> Result:
