@@ -25,8 +25,10 @@ def bin_plan_facts(plan: dict[str, Any]) -> list[Fact]:
     facts += [
         Fact(
             "Destroyed from the bin",
-            number(found["rows"]),
-            f"rows of {_deletions(found['deletions'])}",
+            number(found["going"]),
+            f"of {number(found['rows'])} rows of {_deletions(found['deletions'])}"
+            if found["going"] < found["rows"]
+            else f"rows of {_deletions(found['deletions'])}",
         ),
         Fact("What becomes of them", str(plan.get("disposition", NOTHING)).capitalize()),
         *(Fact(f"Deletion {e['deletion']} waits", e["why"]) for e in found["waiting_because"]),

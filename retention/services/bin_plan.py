@@ -146,9 +146,9 @@ def bin_lines(plan: dict[str, Any]) -> list[str]:
     lines = []
     if "into_bin" in plan:
         lines.append(f"into the bin: {_rows(plan['into_bin'])}")
-    lines.append(
-        f"destroyed from the bin: {_rows(found['rows'])} of {_deletions(found['deletions'])}"
-    )
+    stays = f"{found['going']:,} of " if found["going"] < found["rows"] else ""
+    rows = f"{stays}{_rows(found['rows'])}"
+    lines.append(f"destroyed from the bin: {rows} of {_deletions(found['deletions'])}")
     if found["waiting"] is None:
         lines.append("how many of these wait was not counted: it takes too long")
     lines += [
