@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from operations.catalogue.read import names_by_oid
 from operations.catalogue.types import TableName
+from operations.exceptions import CustodyError
 from operations.models import Run
-from operations.runs.kinds import Plan, register
+from operations.runs.kinds import Outcome, Plan, register
 from operations.selectors.runs import run_open_for
 from operations.services.run_to_end import run_again, run_to_end
-from operations.services.runs import run_create
+from operations.services.runs import run_create, run_log
 from retention.exceptions import PurgeRefused
 from retention.models import Deletion
 from retention.selectors.bin_standing import bin_standing
@@ -43,6 +44,21 @@ class DeletionPurge(Purge):
     @classmethod
     def plan(cls, *, parameters: dict[str, Any], using: str) -> Plan:
         return _plan(deletion_get(parameters["deletion"], using=using), using=using)
+
+    def finish(self, run: Run, outcome: Outcome) -> dict[str, Any]:
+        result = super().finish(run, outcome)
+        if outcome == "complete" and not run.done:
+            run_log(run, f"Nothing was destroyed. {_why_not(run)}".strip(), level="warning")
+        return result
+
+
+def _why_not(run: Run) -> str:
+    """What came in the way after it was asked for; empty when that is gone again."""
+    try:
+        _plan(deletion_get(run.parameters["deletion"], using=run.database), using=run.database)
+    except CustodyError as error:
+        return str(error)
+    return ""
 
 
 def deletion_subject(deletion: Deletion) -> str:

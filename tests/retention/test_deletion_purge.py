@@ -108,6 +108,11 @@ def test_a_held_record_stays_in_the_bin_and_the_refusal_says_why(person: User) -
     # Placed while it waits for its approval: it is asked again in every step.
     place("2031-18", "app.lines", where="id = 50")
     assert approved(run).done == 0
+    told = (
+        f"Nothing was destroyed. Deletion {deletion.pk} stays in the bin: "
+        "rows of app.lines are held by hold 2031-18."
+    )
+    assert told in run.events.values_list("message", flat=True)
     deletion.refresh_from_db()
     assert deletion.state == "deleted"
     assert binned("users") == [9]
