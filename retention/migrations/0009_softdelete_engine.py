@@ -20,11 +20,11 @@ _FILES = (
 
 def _drop(name: str) -> str:
     made = re.findall(
-        r"^CREATE FUNCTION (custody\.\w+)\(",
+        r"^CREATE (FUNCTION|TYPE) (custody\.\w+)",
         (_SQL / name).read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    return "\n".join(f"DROP FUNCTION {each};" for each in reversed(made))
+    return "\n".join(f"DROP {kind} {name};" for kind, name in reversed(made))
 
 
 class Migration(migrations.Migration):

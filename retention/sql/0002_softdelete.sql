@@ -203,7 +203,9 @@ RETURNS TABLE (source text, condition text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT format('(SELECT DISTINCT %s FROM jsonb_array_elements(%s) AS e (v)) k',
+    -- By the limit the planner knows how many there are.
+    SELECT format('(SELECT DISTINCT %1$s FROM (SELECT a.v FROM jsonb_array_elements(%2$s) AS a (v)'
+                  ' LIMIT jsonb_array_length(%2$s)) e) k',
                   string_agg(format('(e.v ->> %s)::%s AS %I', x.place - 1, custody.audit_type_name(x.type), x.name),
                              ', ' ORDER BY x.place), keys),
            string_agg(custody.audit_same(alias, 'k', x.name, x.type), ' AND ' ORDER BY x.place)
@@ -214,56 +216,103 @@ $function$;
 
 -- Foreign keys.
 
--- Those that point at rows of these tables, or of one of their partitions, and what a deletion there
--- means for the rows that refer: they go along, are set to NULL or a default, or refuse it.
-CREATE FUNCTION custody.softdelete_edges(parents oid[])
-RETURNS TABLE (constraint_oid oid, name text, child oid, child_root oid, parent oid, parent_root oid,
-               rule "char", meaning text, enabled boolean, indexed boolean, referred boolean)
-LANGUAGE sql STABLE
+-- What a deletion of the row referred to means for the rows that refer: they go along, are set to NULL
+-- or a default ('severed'), or refuse it. `rule` is that of ON DELETE, `indexed`: whether the columns that
+-- refer are, `referred`: whether rows of the child are referred to in turn.
+CREATE TYPE custody.softdelete_edge AS (
+    constraint_oid oid, name text, child oid, child_root oid, parent oid, parent_root oid,
+    rule "char", meaning text, enabled boolean, indexed boolean, referred boolean
+);
+
+-- Of these foreign keys. Every deletion asks, so here a session keeps its plans, in PL/pgSQL.
+CREATE FUNCTION custody.softdelete_edges_of("constraints" oid[])
+RETURNS SETOF custody.softdelete_edge
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
-    SELECT f.oid, f.conname::text, f.conrelid, r.child_root, f.confrelid, r.parent_root, f.confdeltype,
+BEGIN
+    RETURN QUERY
+    SELECT f.oid, f.conname::text, f.conrelid, c.oid, f.confrelid, r.parent_root, f.confdeltype,
            CASE
                WHEN f.confdeltype = 'c' OR EXISTS (
-                   SELECT FROM custody.softdelete_table(r.parent_root) s
+                   SELECT FROM custody.retention_softdeletetable s
                    CROSS JOIN LATERAL jsonb_array_elements(s.along) AS a (v)
-                   WHERE a.v ->> 0 = n.nspname AND a.v ->> 1 = c.relname) THEN 'along'
+                   WHERE s.table_oid = r.parent_root::bigint AND s.disabled_at IS NULL AND s.ready_at IS NOT NULL
+                     AND a.v ->> 0 = n.nspname AND a.v ->> 1 = c.relname) THEN 'along'
                WHEN f.confdeltype IN ('n', 'd') THEN 'severed'
                ELSE 'refused'
            END,
            EXISTS (SELECT FROM custody.retention_softdeletetable s
-                   WHERE s.table_oid = r.child_root::bigint AND s.disabled_at IS NULL AND s.ready_at IS NOT NULL),
+                   WHERE s.table_oid = c.oid::bigint AND s.disabled_at IS NULL AND s.ready_at IS NOT NULL),
            EXISTS (SELECT FROM pg_index i
                    JOIN pg_class x ON x.oid = i.indexrelid
                    JOIN pg_am m ON m.oid = x.relam AND m.amname IN ('btree', 'hash')
                    WHERE i.indrelid = f.conrelid AND i.indisvalid AND i.indpred IS NULL
                      AND i.indnkeyatts >= cardinality(f.conkey)
                      AND (i.indkey::int2[])[0:cardinality(f.conkey) - 1] @> f.conkey),
-           EXISTS (SELECT FROM pg_constraint g
-                   WHERE g.contype = 'f' AND g.confrelid IN (f.conrelid, r.child_root))
+           EXISTS (SELECT FROM pg_depend d JOIN pg_constraint g ON g.oid = d.objid AND g.contype = 'f' AND g.confrelid = d.refobjid
+                   WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_class'::regclass
+                     AND d.refobjid IN (f.conrelid, c.oid))
     FROM pg_constraint f
-    CROSS JOIN LATERAL (SELECT custody.softdelete_root(f.conrelid) AS child_root,
-                               custody.softdelete_root(f.confrelid) AS parent_root) r
+    CROSS JOIN LATERAL (SELECT coalesce(pg_partition_root(f.conrelid)::oid, f.conrelid) AS child_root,
+                               coalesce(pg_partition_root(f.confrelid)::oid, f.confrelid) AS parent_root) r
     JOIN pg_class c ON c.oid = r.child_root
     JOIN pg_namespace n ON n.oid = c.relnamespace
-    -- With a parent it is PostgreSQL's own copy for a partition.
-    WHERE f.contype = 'f' AND f.conparentid = 0 AND r.parent_root = ANY (parents)
-    ORDER BY n.nspname, c.relname, f.conname
+    WHERE f.oid = ANY ("constraints")
+    ORDER BY n.nspname, c.relname, f.conname;
+END
 $function$;
 
--- Those whose own rows are among these tables, with what they point at.
-CREATE FUNCTION custody.softdelete_edges_up(children oid[])
-RETURNS TABLE (constraint_oid oid, name text, child oid, child_root oid, parent oid, parent_root oid,
-               rule "char", meaning text, enabled boolean, indexed boolean, referred boolean)
-LANGUAGE sql STABLE
+-- These tables, and what is a partition of one.
+CREATE FUNCTION custody.softdelete_with_partitions(tables oid[])
+RETURNS oid[]
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT e.*
-    FROM custody.softdelete_edges(ARRAY(
-        SELECT DISTINCT custody.softdelete_root(f.confrelid) FROM pg_constraint f
-        WHERE f.contype = 'f' AND f.conparentid = 0 AND custody.softdelete_root(f.conrelid) = ANY (children)
-          AND (custody.softdelete_table(f.confrelid)).id IS NOT NULL)) e
-    WHERE e.child_root = ANY (children)
+BEGIN
+    RETURN ARRAY(SELECT unnest(tables)
+                 UNION SELECT t.relid::oid FROM unnest(tables) r CROSS JOIN LATERAL pg_partition_tree(r) t);
+END
+$function$;
+
+-- Of those that point at rows of these tables, or of one of their partitions. No index of pg_constraint
+-- leads to them: one of pg_depend does.
+CREATE FUNCTION custody.softdelete_edges(parents oid[])
+RETURNS SETOF custody.softdelete_edge
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $function$
+DECLARE
+    tables oid[] := custody.softdelete_with_partitions(parents);
+BEGIN
+    RETURN QUERY
+    SELECT x.* FROM custody.softdelete_edges_of(ARRAY(
+        SELECT f.oid FROM pg_depend d
+        -- With a parent it is PostgreSQL's own copy for a partition.
+        JOIN pg_constraint f ON f.oid = d.objid AND f.contype = 'f' AND f.confrelid = d.refobjid AND f.conparentid = 0
+        WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_class'::regclass
+          AND d.refobjid = ANY (tables))) x;
+END
+$function$;
+
+-- Of those whose own rows are among these tables, and what they point at has soft delete.
+CREATE FUNCTION custody.softdelete_edges_up(children oid[])
+RETURNS SETOF custody.softdelete_edge
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $function$
+DECLARE
+    tables oid[] := custody.softdelete_with_partitions(children);
+BEGIN
+    RETURN QUERY
+    SELECT x.* FROM custody.softdelete_edges_of(ARRAY(
+        SELECT f.oid FROM pg_constraint f
+        WHERE f.contype = 'f' AND f.conrelid = ANY (tables) AND f.conparentid = 0
+          AND (custody.softdelete_table(f.confrelid)).id IS NOT NULL)) x;
+END
 $function$;
 
 -- That a row refers to another, in the foreign key's own terms.

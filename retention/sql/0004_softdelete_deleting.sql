@@ -2,21 +2,17 @@
 
 -- Marks the active rows that go along with marked ones through one foreign key; returns how many.
 -- Through a key that leads from a table to itself, all that hang below, however deep.
-CREATE FUNCTION custody.softdelete_follow("constraint" oid, deletion bigint, moment timestamptz, actor text)
+CREATE FUNCTION custody.softdelete_follow(e custody.softdelete_edge, deletion bigint, moment timestamptz, actor text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    e record;
     source text;
     joined text;
     locked bigint := -1;
     found bigint;
 BEGIN
-    SELECT x.* INTO STRICT e FROM pg_constraint f
-    CROSS JOIN LATERAL custody.softdelete_edges(ARRAY[custody.softdelete_root(f.confrelid)]) x
-    WHERE f.oid = "constraint" AND x.constraint_oid = "constraint";
     IF e.child = e.parent THEN
         source := format(
             'WITH RECURSIVE below AS ('
@@ -25,12 +21,12 @@ BEGIN
             ' UNION SELECT c.tableoid, c.ctid FROM below b'
             ' JOIN %1$s p ON p.ctid = b.place AND p.tableoid = b.leaf JOIN %1$s c ON %2$s'
             ' WHERE c.deleted_at IS NULL) ',
-            custody.audit_relation(e.child), custody.softdelete_refers("constraint", 'c', 'p'));
+            custody.audit_relation(e.child), custody.softdelete_refers(e.constraint_oid, 'c', 'p'));
         joined := 'below p WHERE t.ctid = p.place AND t.tableoid = p.leaf';
     ELSE
         source := '';
         joined := format('%s p WHERE p.deletion_id = $1 AND t.deleted_at IS NULL AND %s',
-                         custody.audit_relation(e.parent), custody.softdelete_refers("constraint", 't', 'p'));
+                         custody.audit_relation(e.parent), custody.softdelete_refers(e.constraint_oid, 't', 'p'));
     END IF;
     PERFORM custody.softdelete_nest(e.indexed);
     -- Rows that others may refer to are locked first, until no more are found: to a row that is
@@ -53,20 +49,16 @@ $function$;
 
 -- What active rows refer to marked ones through a key, as an entry of what refuses; NULL for none. Through
 -- one that sets a default, those that have it already: it leads to what is marked.
-CREATE FUNCTION custody.softdelete_refusal("constraint" oid, deletion bigint)
+CREATE FUNCTION custody.softdelete_refusal(e custody.softdelete_edge, deletion bigint)
 RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     most CONSTANT integer := 1000;
-    e record;
     found bigint;
     ids text[];
 BEGIN
-    SELECT x.* INTO STRICT e FROM pg_constraint f
-    CROSS JOIN LATERAL custody.softdelete_edges(ARRAY[custody.softdelete_root(f.confrelid)]) x
-    WHERE f.oid = "constraint" AND x.constraint_oid = "constraint";
     IF NOT e.enabled THEN
         PERFORM custody.softdelete_no_stranger(e.child_root, e.name);
     END IF;
@@ -76,9 +68,9 @@ BEGIN
         ' WHERE p.deletion_id = $1%s%s LIMIT %s) x',
         coalesce(custody.softdelete_record_id(e.child, 'c'), '''?'''),
         custody.audit_relation(e.parent), custody.audit_relation(e.child),
-        custody.softdelete_refers("constraint", 'c', 'p'),
+        custody.softdelete_refers(e.constraint_oid, 'c', 'p'),
         CASE WHEN e.enabled THEN ' AND c.deleted_at IS NULL' ELSE '' END,
-        CASE WHEN e.meaning = 'severed' THEN custody.softdelete_default_there("constraint", 'c') ELSE '' END, most)
+        CASE WHEN e.meaning = 'severed' THEN custody.softdelete_default_there(e.constraint_oid, 'c') ELSE '' END, most)
       INTO found, ids USING deletion;
     IF found = 0 THEN
         RETURN NULL;
@@ -90,27 +82,25 @@ END
 $function$;
 
 -- Sets the reference of active rows to marked ones to NULL or its default, and remembers it.
-CREATE FUNCTION custody.softdelete_sever("constraint" oid, deletion bigint)
+CREATE FUNCTION custody.softdelete_sever(e custody.softdelete_edge, deletion bigint)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    e record;
+    named record;
     cut record;
     id text;
     found bigint;
     became jsonb;
 BEGIN
-    SELECT x.*, cn.nspname, c.relname INTO STRICT e FROM pg_constraint f
-    CROSS JOIN LATERAL custody.softdelete_edges(ARRAY[custody.softdelete_root(f.confrelid)]) x
-    JOIN pg_class c ON c.oid = x.child_root JOIN pg_namespace cn ON cn.oid = c.relnamespace
-    WHERE f.oid = "constraint" AND x.constraint_oid = "constraint";
+    SELECT n.nspname, c.relname INTO STRICT named
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = e.child_root;
     IF NOT e.enabled THEN
         PERFORM custody.softdelete_no_stranger(e.child_root, e.name);
     END IF;
     id := custody.softdelete_record_id(e.child, 'c');
-    SELECT * INTO cut FROM custody.softdelete_cut("constraint", 'c');
+    SELECT * INTO cut FROM custody.softdelete_cut(e.constraint_oid, 'c');
     PERFORM custody.softdelete_nest(e.indexed);
     EXECUTE 'SELECT ' || cut.became INTO became;
     EXECUTE format(
@@ -118,9 +108,9 @@ BEGIN
         ' (deletion_id, schema_name, table_name, table_oid, constraint_name, record_id, was, became)'
         ' SELECT $1, %L, %L, %s, %L, x.id, x.was, $2 FROM ('
         'SELECT %s AS id, %s AS was FROM %s p JOIN %s c ON %s WHERE p.deletion_id = $1%s FOR UPDATE OF c) x',
-        e.nspname, e.relname, e.child_root::bigint, e.name, coalesce(id, '''?'''), cut.was,
+        named.nspname, named.relname, e.child_root::bigint, e.name, coalesce(id, '''?'''), cut.was,
         custody.audit_relation(e.parent), custody.audit_relation(e.child),
-        custody.softdelete_refers("constraint", 'c', 'p'),
+        custody.softdelete_refers(e.constraint_oid, 'c', 'p'),
         CASE WHEN e.enabled THEN ' AND c.deleted_at IS NULL' ELSE '' END)
       USING deletion, became;
     GET DIAGNOSTICS found = ROW_COUNT;
@@ -133,7 +123,7 @@ BEGIN
         PERFORM custody.softdelete_path(e.child_root);
         EXECUTE format('UPDATE %s c SET %s FROM %s p WHERE p.deletion_id = $1 AND %s%s',
                        custody.audit_relation(e.child), cut.assignments, custody.audit_relation(e.parent),
-                       custody.softdelete_refers("constraint", 'c', 'p'),
+                       custody.softdelete_refers(e.constraint_oid, 'c', 'p'),
                        CASE WHEN e.enabled THEN ' AND c.deleted_at IS NULL' ELSE '' END)
           USING deletion;
     END IF;
@@ -184,21 +174,24 @@ AS $function$
 DECLARE
     taken bigint;
     level integer := 0;
-    touched oid[];
-    changed oid[];
+    touched oid[] := '{}';
+    changed oid[] := ARRAY[root];
     following oid[];
-    e record;
+    edges custody.softdelete_edge[] := '{}';
+    e custody.softdelete_edge;
     refused jsonb;
     entry jsonb;
 BEGIN
     PERFORM custody.softdelete_count(deletion, root, 0, rows);
-    touched := ARRAY[root];
-    changed := touched;
     WHILE cardinality(changed) > 0 LOOP
+        edges := edges || ARRAY(SELECT x FROM custody.softdelete_edges(
+            ARRAY(SELECT u FROM unnest(changed) u WHERE u <> ALL (touched))) x);
+        touched := touched || changed;
         level := level + 1;
         following := '{}';
-        FOR e IN SELECT x.* FROM custody.softdelete_edges(changed) x WHERE x.meaning = 'along' AND x.enabled LOOP
-            taken := custody.softdelete_follow(e.constraint_oid, deletion, moment, actor);
+        FOREACH e IN ARRAY edges LOOP
+            CONTINUE WHEN e.meaning <> 'along' OR NOT e.enabled OR e.parent_root <> ALL (changed);
+            taken := custody.softdelete_follow(e, deletion, moment, actor);
             IF taken > 0 THEN
                 PERFORM custody.softdelete_count(deletion, e.child_root, level, taken);
                 IF e.child_root <> ALL (following) THEN
@@ -206,14 +199,14 @@ BEGIN
                 END IF;
             END IF;
         END LOOP;
-        touched := ARRAY(SELECT DISTINCT u FROM unnest(touched || following) u);
         changed := following;
     END LOOP;
     refused := '[]';
-    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x
+    FOR e IN SELECT x.* FROM unnest(edges) x
              WHERE x.meaning = 'refused' OR x.meaning = 'severed' AND x.rule = 'd'
-                OR x.meaning = 'along' AND (NOT x.enabled OR custody.softdelete_keeps(x.child)) LOOP
-        entry := custody.softdelete_refusal(e.constraint_oid, deletion);
+                OR x.meaning = 'along' AND (NOT x.enabled OR custody.softdelete_keeps(x.child))
+             ORDER BY custody.audit_relation(x.child_root) COLLATE "C", x.name COLLATE "C" LOOP
+        entry := custody.softdelete_refusal(e, deletion);
         IF entry IS NOT NULL THEN
             refused := refused || entry;
         END IF;
@@ -229,8 +222,9 @@ BEGIN
             FROM jsonb_array_elements(refused) AS r (v))
             USING ERRCODE = 'foreign_key_violation', DETAIL = custody.softdelete_told(refused)::text;
     END IF;
-    FOR e IN SELECT x.* FROM custody.softdelete_edges(touched) x WHERE x.meaning = 'severed' LOOP
-        PERFORM custody.softdelete_sever(e.constraint_oid, deletion);
+    FOR e IN SELECT x.* FROM unnest(edges) x WHERE x.meaning = 'severed'
+             ORDER BY custody.audit_relation(x.child_root) COLLATE "C", x.name COLLATE "C" LOOP
+        PERFORM custody.softdelete_sever(e, deletion);
     END LOOP;
 END
 $function$;

@@ -81,7 +81,7 @@ DECLARE
     taken bigint;
     deletion bigint;
     d custody.retention_deletion;
-    e record;
+    e custody.softdelete_edge;
 BEGIN
     IF custody.softdelete_passes() THEN
         RETURN NULL;
@@ -119,7 +119,7 @@ BEGIN
             PERFORM set_config('custody.captured_done', '', true);
             PERFORM custody.softdelete_count(deletion, root, 0, active);
             FOR e IN SELECT x.* FROM custody.softdelete_edges(ARRAY[root]) x WHERE x.rule IN ('n', 'd') LOOP
-                PERFORM custody.softdelete_sever(e.constraint_oid, deletion);
+                PERFORM custody.softdelete_sever(e, deletion);
             END LOOP;
         END IF;
     END IF;
@@ -144,21 +144,21 @@ BEGIN
     IF said[2] IS DISTINCT FROM custody.audit_mark('captured' || said[1]) THEN
         RETURN;
     END IF;
-    FOR e IN SELECT x.*, c.relname AS child_name, p.relname AS parent_name, n.nspname
+    FOR e IN SELECT x AS edge, c.relname AS child_name, p.relname AS parent_name, n.nspname
              FROM custody.softdelete_edges(ARRAY[root]) x
              JOIN pg_constraint f ON f.oid = x.constraint_oid
              JOIN pg_class c ON c.oid = x.child_root JOIN pg_namespace n ON n.oid = c.relnamespace
              JOIN pg_class p ON p.oid = x.parent_root
              WHERE x.rule IN ('a', 'r') AND NOT f.condeferrable OR x.rule = 'd'
                 OR NOT at_once AND x.rule NOT IN ('n', 'd') LOOP
-        IF e.rule NOT IN ('c', 'd') THEN
+        IF (e.edge).rule NOT IN ('c', 'd') THEN
             PERFORM custody.softdelete_needs_fresh_snapshots();
         END IF;
-        entry := custody.softdelete_refusal(e.constraint_oid, said[1]::bigint);
+        entry := custody.softdelete_refusal(e.edge, said[1]::bigint);
         IF entry IS NOT NULL THEN
             RAISE EXCEPTION 'update or delete on table "%" violates foreign key constraint "%" on table "%"',
-                e.parent_name, e.name, e.child_name
-                USING ERRCODE = 'foreign_key_violation', SCHEMA = e.nspname, TABLE = e.child_name, CONSTRAINT = e.name,
+                e.parent_name, (e.edge).name, e.child_name
+                USING ERRCODE = 'foreign_key_violation', SCHEMA = e.nspname, TABLE = e.child_name, CONSTRAINT = (e.edge).name,
                       DETAIL = format('Key is still referenced from table "%s".', e.child_name);
         END IF;
     END LOOP;
