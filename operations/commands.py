@@ -130,7 +130,12 @@ class CustodyCommand(BaseCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except KeyboardInterrupt:
-            self._fail("Interrupted.", 1, options, "Interrupted")
+            self._fail(
+                "Interrupted. Run it again: it goes on from what was done.",
+                1,
+                options,
+                "Interrupted",
+            )
         else:
             self._tell(result, options)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from operations.commands import CustodyCommand, Result
@@ -37,3 +37,14 @@ def test_a_lock_that_was_not_had_is_not_a_database_that_is_gone(
     assert told.value.returncode == 1
     assert "try again" in str(told.value)
     assert "cannot be reached" not in str(told.value)
+
+
+class _Interrupted(CustodyCommand):
+    def work(self, **options: Any) -> Result:
+        raise KeyboardInterrupt
+
+
+def test_who_presses_ctrl_c_is_told_how_to_go_on(db: None) -> None:
+    with pytest.raises(CommandError, match=r"Interrupted\. Run it again") as error:
+        call_command(_Interrupted())
+    assert error.value.returncode == 1

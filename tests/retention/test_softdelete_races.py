@@ -56,7 +56,8 @@ class Asked(threading.Thread):
 
     def waits(self, execute: Execute) -> None:
         """Until it waits for somebody's lock."""
-        for _ in range(500):
+        give_up = time.monotonic() + 30
+        while time.monotonic() < give_up:
             if execute(WAITS, [self.session.info.backend_pid]) == [(1,)]:
                 return
             assert self.is_alive(), self.error
