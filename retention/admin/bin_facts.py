@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from operations.admin.show import NOTHING, Fact, code, number, when_text
+from operations.admin.show import NOTHING, Fact, clock, code, number, when_text
 
 
 def bin_plan_facts(plan: dict[str, Any]) -> list[Fact]:
@@ -45,7 +46,7 @@ def bin_plan_facts(plan: dict[str, Any]) -> list[Fact]:
                 "Still in its grace",
                 number(found["in_grace_rows"]),
                 f"rows of {_deletions(found['in_grace'])}; the next ends "
-                f"{when_text(found['next_end'])}",
+                f"{clock(datetime.fromisoformat(found['next_end']))}",
             )
         )
     if plan.get("policy"):

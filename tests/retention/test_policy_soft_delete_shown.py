@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ def test_the_pages_of_the_policy_and_of_its_run(
     text = officer.get(asked).text
     assert "Destroyed from the bin" in text
     assert "of 18 rows of 2 deletions" in text
+    assert re.search(r"rows of 1 deletion; the next ends \d+ \w{3} \d{4}, \d\d:\d\d", text)
     assert f"Deletion {waiting[1].pk} waits" in text
     assert officer.post(asked, {"reason": "now"}).status_code == 302
     run = Run.objects.get()
