@@ -57,11 +57,15 @@ lint: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.migrations_check
 
-# Only browser tests need Chromium. Without it they say that they did not run.
+# Only browser tests need Chromium, best without windows. Without it they say that they did not run.
 browser:
-	@command -v chromium >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || \
+	@command -v chromium-headless-shell >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || \
 		{ echo "Installing Chromium for the browser tests ..."; \
-		(apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || \
+		for package in chromium-headless-shell chromium; do \
+			! command -v chromium >/dev/null 2>&1 || [ $$package != chromium ] || break; \
+			(apt-get update -qq && apt-get install -y -qq $$package) >/dev/null 2>&1 && break; \
+		done; \
+		command -v chromium-headless-shell >/dev/null 2>&1 || command -v chromium >/dev/null 2>&1 || \
 		echo "Chromium could not be installed: the browser tests will not run." >&2; }
 
 tests: setup

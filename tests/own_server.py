@@ -30,7 +30,7 @@ def own_server(
     folder = environment.new_folder()
     version = version or prepared.tested_version()
     if not empty:
-        prepared.put_migrated(folder / "postgres", version, _migrate)
+        prepared.put_migrated(folder / "postgres", version, migrate)
     made = EmbeddedPostgres(folder / "postgres", version=version, settings=settings, sync=False)
     made.hold()
     try:
@@ -41,7 +41,8 @@ def own_server(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _migrate(server: EmbeddedPostgres) -> None:
+def migrate(server: EmbeddedPostgres) -> None:
+    """Makes the console's tables there."""
     with _connected(server):
         call_command("migrate", verbosity=0)
 

@@ -154,7 +154,8 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
+        # Who looks at every process of the machine takes it from them.
+        time.sleep(0.02)
 
 
 @dataclass

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pytest_django import DjangoDbBlocker
+
+from tests import prepared
+from tests.own_server import migrate
 
 from .console import ROOT, Console
 from .embedded_place import kill, masters, servers, wait_until
@@ -72,10 +76,15 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
-    """Migrated once, with PostgreSQL and broker of its own."""
+def console(
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Console:
+    """Migrated, with PostgreSQL and broker of its own."""
     console = Console(tmp_path_factory.mktemp("console") / "var")
-    console.manage("migrate", "-v0")
+    with django_db_blocker.unblock():
+        prepared.put_migrated(console.var / "postgres", prepared.tested_version(), migrate)
     assert everything(console.var) == []
     return console
 

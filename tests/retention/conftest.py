@@ -27,7 +27,7 @@ def database_url() -> str:
     return make_conninfo("", **{name: parameters[name] for name in names if parameters.get(name)})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_nursery(
     django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nursery]:
