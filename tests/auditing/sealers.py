@@ -73,11 +73,12 @@ class Sealers:
         self._running.discard(pid)
 
     def end(self) -> None:
+        # They first: whoever lives holds the pipe that is read to its end.
         self._process.kill()
-        self._process.communicate()
         for pid in self._running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._process.communicate()
 
 
 class Moments:
