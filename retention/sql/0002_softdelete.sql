@@ -164,14 +164,15 @@ RETURN (
           JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum) x
 );
 
--- A key as somebody wrote it, `4711`, `a,b` or JSON, as a JSON array of its values.
-CREATE FUNCTION custody.softdelete_key_values(relation oid, key text)
+-- A key as somebody wrote it, `4711`, `a,b` or JSON, as a JSON array of its values. `columns` is how many
+-- the key has, for who knows it already.
+CREATE FUNCTION custody.softdelete_key_values(relation oid, key text, columns integer DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    wanted integer := cardinality(custody.softdelete_key(relation));
+    wanted integer := coalesce(columns, cardinality(custody.softdelete_key(relation)));
     found jsonb;
 BEGIN
     IF starts_with(ltrim(key), '[') THEN
@@ -197,6 +198,15 @@ BEGIN
 END
 $function$;
 
+-- Such a text as a value of a type again. PostgreSQL reads no zone after infinity.
+CREATE FUNCTION custody.softdelete_typed(expression text, type oid)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN format(CASE custody.audit_base_type(type)::oid WHEN 'timestamptz'::regtype
+                   THEN 'regexp_replace(%s, ''(infinity)\+00$'', ''\1'')::%s' ELSE '(%s)::%s' END,
+              expression, custody.audit_type_name(type));
+
 -- Keys given as a JSON array of arrays of texts: a relation `k`, to be joined to an alias.
 CREATE FUNCTION custody.softdelete_keyed(relation oid, keys text, alias text)
 RETURNS TABLE (source text, condition text)
@@ -206,7 +216,7 @@ AS $function$
     -- By the limit the planner knows how many there are.
     SELECT format('(SELECT DISTINCT %1$s FROM (SELECT a.v FROM jsonb_array_elements(%2$s) AS a (v)'
                   ' LIMIT jsonb_array_length(%2$s)) e) k',
-                  string_agg(format('(e.v ->> %s)::%s AS %I', x.place - 1, custody.audit_type_name(x.type), x.name),
+                  string_agg(format('%s AS %I', custody.softdelete_typed(format('e.v ->> %s', x.place - 1), x.type), x.name),
                              ', ' ORDER BY x.place), keys),
            string_agg(custody.audit_same(alias, 'k', x.name, x.type), ' AND ' ORDER BY x.place)
     FROM (SELECT k.place, a.attname::text AS name, a.atttypid AS type

@@ -9,7 +9,7 @@ SET search_path = pg_catalog, pg_temp
 RETURN (
     SELECT string_agg(format('p.%I OPERATOR(%I.%s) %s', r.attname, n.nspname, o.oprname,
                CASE WHEN k.own = ANY (coalesce(f.confdelsetcols, f.conkey))
-                    THEN format('(s.was ->> %L)::%s', a.attname, custody.audit_type_name(a.atttypid))
+                    THEN custody.softdelete_typed(format('s.was ->> %L', a.attname), a.atttypid)
                     ELSE format('c.%I', a.attname) END), ' AND ' ORDER BY k.place)
     FROM pg_constraint f
     CROSS JOIN LATERAL unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY AS k (own, other, operator, place)
@@ -26,12 +26,12 @@ RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN (
-    SELECT string_agg(format('c.%I%s %s (%s)::%s', a.attname,
+    SELECT string_agg(format('c.%I%s %s %s', a.attname,
                CASE WHEN t.typtype = 'd' THEN '::' || custody.audit_type_name(custody.audit_base_type(t.oid)) ELSE '' END,
                custody.audit_equality(a.atttypid),
-               CASE WHEN cardinality(custody.softdelete_key(relation)) = 1 THEN 's.record_id'
-                    ELSE format('s.record_id::jsonb ->> %s', k.place - 1) END,
-               custody.audit_type_name(CASE WHEN t.typtype = 'd' THEN custody.audit_base_type(t.oid) ELSE t.oid END)),
+               custody.softdelete_typed(CASE WHEN cardinality(custody.softdelete_key(relation)) = 1 THEN 's.record_id'
+                                             ELSE format('s.record_id::jsonb ->> %s', k.place - 1) END,
+                                        custody.audit_base_type(t.oid))),
                ' AND ' ORDER BY k.place)
     FROM unnest(custody.softdelete_key(relation)) WITH ORDINALITY AS k (attnum, place)
     JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum
@@ -53,9 +53,22 @@ AS $function$
     ORDER BY f.conname
 $function$;
 
--- Gives rows of one deletion to another, with what was severed because of them, and counts them there. `condition` is about alias `t`;
--- `given` is its parameter $3.
-CREATE FUNCTION custody.softdelete_move(relation oid, origin bigint, target bigint, condition text, given jsonb DEFAULT NULL)
+-- The planner joins in the order that is written. Until the end of the function that calls.
+CREATE FUNCTION custody.softdelete_ordered()
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT set_config('join_collapse_limit', '1', true);
+    SELECT;
+$function$;
+
+-- Gives rows of one deletion to another, with what was severed because of them, and counts them there.
+-- `condition` is about alias `t`; `given` is its parameter $3. `reached`: an index leads from what the
+-- condition names to the rows. Then that of deletion_id is not used: the planner, which takes both sides for
+-- a row or two, would read one of them once for each row of the other.
+CREATE FUNCTION custody.softdelete_move(relation oid, origin bigint, target bigint, condition text, reached boolean,
+                                        given jsonb DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -65,8 +78,8 @@ DECLARE
     number bigint;
 BEGIN
     PERFORM custody.softdelete_path(relation);
-    EXECUTE format('UPDATE %s t SET deletion_id = $2 WHERE t.deletion_id = $1 AND (%s)',
-                   custody.audit_relation(relation), condition)
+    EXECUTE format('UPDATE %s t SET deletion_id = $2 WHERE t.deletion_id%s = $1 AND (%s)',
+                   custody.audit_relation(relation), CASE WHEN reached THEN ' + 0' ELSE '' END, condition)
       USING origin, target, given;
     GET DIAGNOSTICS number = ROW_COUNT;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -78,12 +91,15 @@ BEGIN
          WHERE t.deletion_id = origin AND t.table_oid = relation::bigint;
         FOR e IN SELECT x.* FROM custody.softdelete_severed(origin) x
                  WHERE x.parent_root = relation AND custody.softdelete_strange(x.child_root) IS NULL LOOP
+            PERFORM custody.softdelete_ordered();
+            -- By keys alone: an index on deletion_id would be read once for each reference.
             EXECUTE format(
-                'UPDATE custody.retention_severedreference s SET deletion_id = $2 FROM %s c, %s p'
-                ' WHERE s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L'
-                ' AND p.deletion_id = $2 AND %s AND %s',
-                custody.audit_relation(e.child), custody.audit_relation(e.parent), e.child_root::bigint, e.name,
-                custody.softdelete_severed_row(e.child), custody.softdelete_referred(e.constraint_oid))
+                'WITH found AS MATERIALIZED (SELECT s.id FROM custody.retention_severedreference s'
+                ' JOIN %s c ON %s JOIN %s p ON %s AND p.deletion_id + 0 = $2'
+                ' WHERE s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L)'
+                ' UPDATE custody.retention_severedreference s SET deletion_id = $2 FROM found WHERE s.id = found.id',
+                custody.audit_relation(e.child), custody.softdelete_severed_row(e.child),
+                custody.audit_relation(e.parent), custody.softdelete_referred(e.constraint_oid), e.child_root::bigint, e.name)
               USING origin, target;
         END LOOP;
     END IF;
@@ -184,7 +200,7 @@ BEGIN
             PERFORM custody.softdelete_nest(e.indexed);
             moved := moved + custody.softdelete_move(e.child_root, origin, target, format(
                 'EXISTS (SELECT FROM %s p WHERE p.deletion_id = $2 AND %s)',
-                custody.audit_relation(e.parent), custody.softdelete_refers(e.constraint_oid, 't', 'p')));
+                custody.audit_relation(e.parent), custody.softdelete_refers(e.constraint_oid, 't', 'p')), e.indexed);
         END LOOP;
         EXIT WHEN moved = 0;
     END LOOP;
@@ -197,11 +213,13 @@ RETURNS TABLE (relation oid, keys jsonb, rows bigint)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT x.relation, jsonb_agg(DISTINCT custody.softdelete_key_values(x.relation, x.record)),
-           count(DISTINCT custody.softdelete_key_values(x.relation, x.record))
-    FROM (SELECT custody.softdelete_root((g.v ->> 'table')::regclass::oid) AS relation, g.v ->> 'record' AS record
-          FROM jsonb_array_elements(given) AS g (v)) x
-    GROUP BY x.relation
+    SELECT k.relation, jsonb_agg(DISTINCT k.values), count(DISTINCT k.values)
+    FROM (SELECT x.relation, custody.softdelete_key_values(x.relation, g.v ->> 'record', x.columns) AS values
+          FROM (SELECT t.name, custody.softdelete_root(t.name::regclass::oid) AS relation,
+                       cardinality(custody.softdelete_key(custody.softdelete_root(t.name::regclass::oid))) AS columns
+                FROM (SELECT DISTINCT g.v ->> 'table' AS name FROM jsonb_array_elements(given) AS g (v)) t OFFSET 0) x
+          JOIN jsonb_array_elements(given) AS g (v) ON g.v ->> 'table' = x.name) k
+    GROUP BY k.relation
 $function$;
 
 CREATE FUNCTION custody.softdelete_move_given(given jsonb, origin bigint, target bigint)
@@ -220,7 +238,7 @@ BEGIN
         END IF;
         SELECT * INTO keyed FROM custody.softdelete_keyed(g.relation, '$3', 't');
         IF custody.softdelete_move(g.relation, origin, target,
-               format('EXISTS (SELECT FROM %s WHERE %s)', keyed.source, keyed.condition), g.keys) < g.rows THEN
+               format('EXISTS (SELECT FROM %s WHERE %s)', keyed.source, keyed.condition), true, g.keys) < g.rows THEN
             RAISE EXCEPTION 'Deletion % has no such record of %', origin, custody.audit_relation(g.relation)
                 USING ERRCODE = 'no_data_found';
         END IF;

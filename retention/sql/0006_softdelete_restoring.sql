@@ -60,7 +60,7 @@ BEGIN
                         'EXISTS (SELECT FROM %s c WHERE c.deletion_id = $2 AND %s%s)',
                         custody.audit_relation(e.child), custody.softdelete_refers(e.constraint_oid, 'c', 't'),
                         CASE WHEN e.meaning = 'severed'
-                             THEN custody.softdelete_default_there(e.constraint_oid, 'c') ELSE '' END));
+                             THEN custody.softdelete_default_there(e.constraint_oid, 'c') ELSE '' END), true);
                 ELSE
                     conflicts := conflicts || jsonb_build_object(
                         'kind', 'parent', 'table', custody.audit_relation(e.child_root), 'constraint', e.name,
@@ -211,16 +211,17 @@ DECLARE
     e record;
     cut record;
     open text;
+    found text;
     written bigint;
     back bigint := 0;
     changed bigint := 0;
     gone bigint := 0;
 BEGIN
-    FOR e IN SELECT x.*, format('EXISTS (SELECT FROM %s p WHERE p.deleted_at IS NULL AND %s)',
+    FOR e IN SELECT x.*, format('%s p ON p.deleted_at IS NULL AND %s',
                                 custody.audit_relation(x.parent), custody.softdelete_referred(x.constraint_oid)) AS active,
                     custody.softdelete_severed_row(x.child) AS same
              FROM custody.softdelete_severed(deletion) x LOOP
-        SELECT string_agg(format('%I = (s.was ->> %L)::%s', a.attname, a.attname, custody.audit_type_name(a.atttypid)), ', ') AS assigned,
+        SELECT string_agg(format('%I = %s', a.attname, custody.softdelete_typed(format('s.was ->> %L', a.attname), a.atttypid)), ', ') AS assigned,
                string_agg(format('(%s) IS NOT DISTINCT FROM (s.became ->> %L)',
                                  custody.softdelete_text(format('c.%I', a.attname), a.atttypid), a.attname), ' AND ') AS unchanged
           INTO cut
@@ -229,9 +230,9 @@ BEGIN
         open := format('s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L',
                        e.child_root::bigint, e.name);
         -- Severed twice, of two records that come back together: the later one counts.
-        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' WHERE %s AND EXISTS ('
-                       'SELECT FROM custody.retention_severedreference n WHERE %s AND n.record_id = s.record_id AND n.id > s.id)',
-                       open, replace(open, 's.', 'n.')) USING deletion;
+        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' FROM ('
+                       'SELECT s.id, row_number() OVER (PARTITION BY s.record_id ORDER BY s.id DESC) AS place'
+                       ' FROM custody.retention_severedreference s WHERE %s) n WHERE n.id = s.id AND n.place > 1', open) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
         IF custody.softdelete_strange(e.child_root) IS NOT NULL THEN
@@ -241,17 +242,19 @@ BEGIN
             changed := changed + written;
             CONTINUE;
         END IF;
-        PERFORM custody.softdelete_nest(true);
-        PERFORM custody.softdelete_path(e.child_root);
-        EXECUTE format(
-            'WITH back AS (UPDATE %s c SET %s FROM custody.retention_severedreference s WHERE %s AND %s AND %s AND %s RETURNING s.id)'
-            ' UPDATE custody.retention_severedreference s SET outcome = ''back'' FROM back WHERE s.id = back.id',
-            custody.audit_relation(e.child), cut.assigned, open, e.same, cut.unchanged, e.active) USING deletion;
+        -- From each reference to its rows, by their keys: how many of them are active now, or how many
+        -- references there are, the planner cannot know.
+        PERFORM custody.softdelete_nest(true), custody.softdelete_ordered(), custody.softdelete_path(e.child_root);
+        found := format('WITH found AS MATERIALIZED (SELECT s.* FROM custody.retention_severedreference s'
+                        ' JOIN %s c ON %s JOIN %s WHERE %s)', custody.audit_relation(e.child), e.same, e.active, open);
+        EXECUTE format('%s, back AS (UPDATE %s c SET %s FROM found s WHERE %s AND %s RETURNING s.id)'
+                       ' UPDATE custody.retention_severedreference s SET outcome = ''back'' FROM back WHERE s.id = back.id',
+                       found, custody.audit_relation(e.child), cut.assigned, e.same, cut.unchanged) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         back := back + written;
-        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' FROM %s c WHERE %s AND %s AND %s',
-                       custody.audit_relation(e.child), open, e.same, e.active) USING deletion;
+        EXECUTE format('%s UPDATE custody.retention_severedreference s SET outcome = ''changed'' FROM found WHERE s.id = found.id',
+                       found) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
         EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''gone'' WHERE %s AND NOT EXISTS (SELECT FROM %s c WHERE %s)',

@@ -205,7 +205,9 @@ AS $function$
                f.conrelid = root AS whole,
                (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.place) FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, place)
                 JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum) AS columns,
-               (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', a.attname), ' OR ' ORDER BY k.place)
+               -- To another row: one that is set to NULL refers to none.
+               (SELECT format('(%s) AND %s', string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', a.attname), ' OR ' ORDER BY k.place),
+                              string_agg(format('NEW.%I IS NOT NULL', a.attname), ' AND ' ORDER BY k.place))
                 FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, place)
                 JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum) AS moved
         FROM pg_constraint f
