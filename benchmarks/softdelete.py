@@ -10,10 +10,13 @@ Look-ups: prepared ones, one client, of orders of which 30 % are deleted with th
 through the view of active rows; their floor is the same look-up in a table without soft delete that
 never had the deleted rows. Both the key's and a foreign key's index are tried.
 
+Single: an order with 8 lines and a payment, one after another in a session that has done it before,
+also by the application's own DELETE, captured.
+
     python benchmarks/softdelete.py                 the table, on an embedded server of its own
     python benchmarks/softdelete.py --json          a list of {case, seconds, ratio, peak_mib}
     python benchmarks/softdelete.py --scale 0.1     a tenth of the rows
-    python benchmarks/softdelete.py --parts graph   the deletions only (or: lookups)
+    python benchmarks/softdelete.py --parts graph   the deletions only (or: lookups, single)
     python benchmarks/softdelete.py --peers PYTHON  the packages too, by the Python that has them:
 
     python3 -m venv peers && peers/bin/pip install "django>=5.2,<5.3" "psycopg[binary]>=3.2" \\
@@ -42,8 +45,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.bench_server import bench_database, bench_environment, bench_server, manage, say
 from benchmarks.softdelete_graph import FLOOR, graph_install, graph_round
 from benchmarks.softdelete_lookups import lookups_install, lookups_round
+from benchmarks.softdelete_single import SINGLE_FLOOR, single_install, single_round
 
-PARTS = ("graph", "lookups")
+PARTS = ("graph", "lookups", "single")
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ def main() -> int:
                 manage(["migrate", "--verbosity", "0"], environment)
                 if part == "graph":
                     lines += _graph(url, environment, options)
-                else:
+                elif part == "lookups":
                     lines += _lookups(url, environment, options)
+                else:
+                    lines += _single(url, environment, options)
     found = _medians(lines)
     if options.json:
         print(json.dumps(found, indent=1))
@@ -112,6 +118,18 @@ def _lookups(
         for case, floor, seconds in lookups_round(url, customers, options.seconds):
             say(f"round {turn + 1}: {case}: {seconds * 1e6:.1f} microseconds")
             yield Measured(case, floor, seconds, None)
+
+
+def _single(
+    url: str, environment: dict[str, str], options: argparse.Namespace
+) -> Iterator[Measured]:
+    orders = max(110 * options.rounds, round(10_000 * options.scale))
+    say(f"making {orders:,} orders to delete one by one ...")
+    single_install(url, orders, environment)
+    for turn in range(options.rounds):
+        for case, seconds in single_round(url, orders, turn):
+            say(f"round {turn + 1}: {case}: {seconds * 1e3:.2f} ms")
+            yield Measured(case, SINGLE_FLOOR, seconds, None)
 
 
 def _medians(lines: list[Measured]) -> list[dict[str, object]]:

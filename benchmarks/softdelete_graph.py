@@ -57,10 +57,15 @@ FROM generate_series(1, 2 * %(orders)s) n WHERE 1 + n %% 2 = ANY (%(who)s) AND n
 def graph_install(url: str, orders: int, environment: dict[str, str]) -> None:
     with psycopg.connect(url, autocommit=True) as session:
         for schema in SCHEMAS:
-            session.execute(_MAKE.format(schema=schema, columns=COLUMNS[schema]).encode())
-            _fill(session, schema, orders, [1, 2])
+            graph_schema(session, schema, orders, COLUMNS[schema])
     enable: list[object] = ["softdelete_enable", "kept.customers", "--no-capture-deletes"]
     manage([*enable, "--no-input", "--reason", "benchmark"], environment)
+
+
+def graph_schema(session: psycopg.Connection, schema: str, orders: int, columns: str = "") -> None:
+    """The two customers' graphs, in a schema of their own."""
+    session.execute(_MAKE.format(schema=schema, columns=columns).encode())
+    _fill(session, schema, orders, [1, 2])
 
 
 def graph_round(

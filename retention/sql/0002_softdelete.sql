@@ -113,19 +113,23 @@ $function$;
 -- The columns that name a row: the primary key's, else those of the first unique key without NULL.
 CREATE FUNCTION custody.softdelete_key(relation oid)
 RETURNS smallint[]
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-RETURN (
-    SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1]
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND i.indimmediate
-      AND i.indpred IS NULL AND i.indexprs IS NULL
-      AND NOT EXISTS (SELECT FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (attnum)
-                      JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum
-                      WHERE NOT a.attnotnull)
-    ORDER BY i.indisprimary DESC, c.relname::text COLLATE "C"
-    LIMIT 1
-);
+AS $function$
+BEGIN
+    RETURN (
+        SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1]
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND i.indimmediate
+          AND i.indpred IS NULL AND i.indexprs IS NULL
+          AND NOT EXISTS (SELECT FROM pg_attribute a
+                          WHERE a.attrelid = relation AND NOT a.attnotnull
+                            AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+        ORDER BY i.indisprimary DESC, c.relname::text COLLATE "C"
+        LIMIT 1
+    );
+END
+$function$;
 
 -- A value as record ids have it: the same whatever the session's settings are.
 CREATE FUNCTION custody.softdelete_text(expression text, type oid)
@@ -238,6 +242,7 @@ CREATE TYPE custody.softdelete_edge AS (
 CREATE FUNCTION custody.softdelete_edges_of("constraints" oid[])
 RETURNS SETOF custody.softdelete_edge
 LANGUAGE plpgsql STABLE
+ROWS 10
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $function$
@@ -291,6 +296,7 @@ $function$;
 CREATE FUNCTION custody.softdelete_edges(parents oid[])
 RETURNS SETOF custody.softdelete_edge
 LANGUAGE plpgsql STABLE
+ROWS 10
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $function$
@@ -311,6 +317,7 @@ $function$;
 CREATE FUNCTION custody.softdelete_edges_up(children oid[])
 RETURNS SETOF custody.softdelete_edge
 LANGUAGE plpgsql STABLE
+ROWS 10
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $function$
