@@ -196,3 +196,24 @@ def test_no_guard_is_lost_on_the_way(shop: None, execute: Execute) -> None:
     before = sorted(execute(wanted), key=str)
     execute("/* orders, lines, tickets */ ALTER TABLE app.users DROP COLUMN name")
     assert sorted(execute(wanted), key=str) == before
+
+
+def test_namesakes_are_left_alone(shop: None, execute: Execute, other_session: Connect) -> None:
+    """A table of a role that may not change ours, and one that is named with its own schema."""
+    role_made()
+    execute("CREATE SCHEMA other; CREATE TABLE other.users (id int, name text)")
+    other = other_session()
+    try:
+        for role, table in ((ROLE, "users"), ("", "other.users")):
+            if role == ROLE:
+                other.execute(f"SET SESSION AUTHORIZATION {role}")
+            with other.transaction(force_rollback=True):
+                if role == ROLE:
+                    other.execute("CREATE TEMP TABLE users (id int, name text)")
+                other.execute(f"ALTER TABLE {table} DROP COLUMN name")
+                with transaction.atomic():
+                    execute("SET LOCAL lock_timeout = '1s'")
+                    assert execute("SELECT count(*) FROM app.active_users") == [(3,)]
+            other.execute("RESET SESSION AUTHORIZATION")
+    finally:
+        execute("DROP SCHEMA other CASCADE")
