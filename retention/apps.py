@@ -54,6 +54,7 @@ class RetentionConfig(AppConfig):
             deletion_purge,
             policy_change_run,
             purge,
+            softdelete_change,
         )
         from retention.services.archive_redact import ArchivesOfHistory
         from retention.services.find_archives import ARCHIVE, ArchivedRows

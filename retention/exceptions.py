@@ -65,5 +65,9 @@ class SoftDeleteRefused(Refused):
     """Soft delete cannot be enabled on the table, or not be undone, as things are."""
 
 
+class SoftDeleteBusy(SoftDeleteRefused):
+    """Another process enables or disables soft delete of some table at this moment."""
+
+
 class SoftDeleteUsage(UsageError):
     """What was asked of soft delete names something that is not there."""

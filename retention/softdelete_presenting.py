@@ -13,6 +13,13 @@ from retention.selectors.softdelete_plan import EnablePlan, TablePlan
 from retention.selectors.softdelete_steps import Step
 from retention.selectors.softdelete_undo import DisablePlan
 
+UNFOLLOWED = (
+    "This role may not create event triggers: a migration that changes or drops a column is "
+    "refused because of the active view. Run softdelete_enable once as a superuser, or let the "
+    "migration call custody.active_view_drop and custody.active_view_make "
+    "(docs/soft-delete-sql.md)."
+)
+
 
 def plan_text(plan: EnablePlan) -> list[RenderableType]:
     """Everything that enabling would do, with its SQL."""
@@ -32,8 +39,7 @@ def plan_text(plan: EnablePlan) -> list[RenderableType]:
             right=frozenset({1}),
         )
     )
-    stays = [_stays(plan, meaning) for meaning in ("severed", "refused")]
-    lines += [line for group in stays for line in group]
+    lines += references_text(plan)
     lines += _section("Steps", steps_text(plan.steps) or ["  Nothing is missing."])
     lines += _section("Unique constraints", _bullets(plan.stays))
     lines += _section("Cautions", _bullets(plan.cautions))
@@ -43,18 +49,31 @@ def plan_text(plan: EnablePlan) -> list[RenderableType]:
 
 def _table_row(each: TablePlan) -> list[str]:
     rows = each.table.estimated_rows
-    why = "asked for"
-    if each.why is not None:
-        rule = "cascades" if each.why.key.on_delete == "cascade" else "goes along, as decided"
-        why = f"{each.why.key.name} to {each.why.parent} {rule}"
-    now = "enabled" if each.ready else "begun" if each.row else "not yet"
     return [
         str(each.table.name),
         f"~{rows:,}" if rows >= 0 else "?",
-        why,
+        why_text(each),
         f"{each.terms.grace_days} days",
-        now,
+        now_text(each),
     ]
+
+
+def why_text(each: TablePlan) -> str:
+    """Why the table is part of the plan."""
+    if each.why is None:
+        return "asked for"
+    rule = "cascades" if each.why.key.on_delete == "cascade" else "goes along, as decided"
+    return f"{each.why.key.name} to {each.why.parent} {rule}"
+
+
+def now_text(each: TablePlan) -> str:
+    """How it stands before the first step."""
+    return "enabled" if each.ready else "begun" if each.row else "not yet"
+
+
+def references_text(plan: EnablePlan) -> list[str]:
+    """What becomes of references from rows that do not go along."""
+    return [line for meaning in ("severed", "refused") for line in _stays(plan, meaning)]
 
 
 def _stays(plan: EnablePlan, meaning: str) -> list[str]:

@@ -8,8 +8,10 @@ from retention.admin.deletion_purge_now import DeletionPurgePresenter
 from retention.admin.deletion_record import bin_of_record
 from retention.admin.policy_waiting import PolicyChangePresenter
 from retention.admin.purges import PurgePresenter
+from retention.admin.softdelete_plan_page import SoftDeleteChangePresenter
 from retention.selectors.policies import POLICY_CHANGE
 from retention.services.deletion_purge import DELETION_PURGE
+from retention.services.softdelete_change import SOFTDELETE_CHANGE
 
 __all__ = ["archives", "deletions", "holds", "policies", "softdelete_tables"]
 
@@ -18,4 +20,5 @@ register_presenter(DELETION_PURGE, DeletionPurgePresenter())
 register_presenter("archive_restore", RestorePresenter())
 register_presenter("archive_expire", ExpiryPresenter())
 register_presenter(POLICY_CHANGE, PolicyChangePresenter())
+register_presenter(SOFTDELETE_CHANGE, SoftDeleteChangePresenter())
 register_record_more("bin", bin_of_record)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -18,10 +19,20 @@ from operations.admin.base import ReadOnlyAdmin
 from operations.admin.show import NOTHING, Fact, badge, code, joined, lines, number, when
 from operations.catalogue.read import tables_by_oid
 from operations.catalogue.types import Table, TableName
+from operations.selectors.runs import run_open_for
 from retention.admin.hold_facts import hold_facts
+from retention.admin.softdelete_edit import (
+    ENABLE,
+    SoftDeleteDisableView,
+    SoftDeleteFormView,
+    SoftDeletePlanView,
+    SoftDeleteTablesView,
+    form_url,
+)
 from retention.admin.softdelete_words import grace_words
 from retention.models import SoftDeleteTable
 from retention.selectors.bin_amounts import COUNTED, rows_in_bin
+from retention.services.softdelete_change import SOFTDELETE_CHANGE
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -71,7 +82,11 @@ class SoftDeleteTableAdmin(ReadOnlyAdmin):
     def page(self, request: HttpRequest, obj: SoftDeleteTable) -> dict[str, Any]:
         found = tables_by_oid([obj.table_oid], using=obj.database).get(obj.table_oid)
         listed = reverse("admin:retention_deletion_changelist")
+        run = run_open_for(kind=SOFTDELETE_CHANGE, subject=str(found.name if found else obj.table))
         return {
+            "run": run,
+            "may_enable": request.user.has_perm(ENABLE),
+            "form_url": form_url(found.name) if found is not None else "",
             "badges": [table_badge(obj)],
             "facts": [
                 *_facts(obj, found),
@@ -83,6 +98,23 @@ class SoftDeleteTableAdmin(ReadOnlyAdmin):
             if request.user.has_perm("retention.view_deletion")
             else "",
         }
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(ENABLE)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        view = SoftDeleteFormView if "table" in request.GET else SoftDeleteTablesView
+        answer: HttpResponseBase = view.as_view(model_admin=self)(request)
+        return answer
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            self.at("plan/", SoftDeletePlanView, "plan"),
+            self.at("<int:pk>/disable/", SoftDeleteDisableView, "disable"),
+            *super().get_urls(),
+        ]
 
 
 def table_badge(table: SoftDeleteTable) -> SafeString:

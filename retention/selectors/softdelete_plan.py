@@ -97,6 +97,8 @@ class EnablePlan:
     """Of each unique constraint that stays as it is, a sentence."""
     cautions: tuple[str, ...]
     obstacles: tuple[str, ...]
+    unowned: tuple[TableName, ...] = ()
+    """Tables with steps that only their owner may do, who is not the console."""
 
     @property
     def name(self) -> TableName:
@@ -107,6 +109,7 @@ class EnablePlan:
 class _Said:
     cautions: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
+    unowned: list[TableName] = field(default_factory=list)
     nobody: list[TableName] = field(default_factory=list)
     """Tables whose policies would bind nobody."""
 
@@ -149,6 +152,7 @@ def softdelete_plan(
             why := refuse.owner_obstacle(each.table, facts[each.table.oid])
         ):
             said.obstacles.append(why)
+            said.unowned.append(each.table.name)
         steps += own
         shields += _shield_step(each, bool(own), using)
     if said.nobody:
@@ -170,6 +174,7 @@ def softdelete_plan(
         tuple(stays),
         tuple(dict.fromkeys(said.cautions)),
         tuple(dict.fromkeys(said.obstacles)),
+        tuple(said.unowned),
     )
 
 

@@ -45,6 +45,15 @@ def softdelete_events_stand(*, using: str) -> bool:
         return bool(cursor.fetchone()[0] == len(EVENT_TRIGGERS))
 
 
+def softdelete_events_sure(*, using: str) -> bool:
+    """Whether they stand, or this role is certainly able to make them. Changes nothing."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user"
+        )
+        return bool(cursor.fetchone()[0]) or softdelete_events_stand(using=using)
+
+
 def softdelete_event_triggers_drop(*, using: str) -> None:
     """For when no table has soft delete any more; those of another role stay, and do nothing."""
     if not softdelete_events_stand(using=using):

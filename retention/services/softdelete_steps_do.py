@@ -18,7 +18,7 @@ from auditing.exceptions import TableBusy
 from auditing.services.brief_lock import with_brief_lock
 from operations.catalogue.types import TableName
 from operations.session import set_local
-from retention.exceptions import SoftDeleteRefused
+from retention.exceptions import SoftDeleteBusy, SoftDeleteRefused
 from retention.models import SoftDeleteTable
 from retention.selectors.softdelete_steps import Step
 
@@ -47,7 +47,7 @@ def alone(*, using: str) -> Iterator[None]:
     """Within, no other process enables or disables soft delete.
 
     Raises:
-        SoftDeleteRefused: one does, and did not come to its end in some seconds.
+        SoftDeleteBusy: one does, and did not come to its end in some seconds.
     """
     with connections[using].cursor() as cursor:
         try:
@@ -55,7 +55,7 @@ def alone(*, using: str) -> Iterator[None]:
                 set_local({"lock_timeout": f"{_WAIT_SECONDS}s"}, using=using)
                 cursor.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [_LOCK])
         except OperationalError as error:
-            raise SoftDeleteRefused(
+            raise SoftDeleteBusy(
                 "Soft delete of some table is being enabled or disabled at this moment: wait until "
                 "that is through, then run this again."
             ) from error

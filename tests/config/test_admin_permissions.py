@@ -98,6 +98,9 @@ ACTS = {
     "retention_deletion_purge": frozenset({"officer"}),
     "retention_deletion_record": frozenset({"officer", "support"}),
     "retention_deletion_restore": frozenset({"officer", "support"}),
+    "retention_softdeletetable_add": frozenset({"operator"}),
+    "retention_softdeletetable_plan": frozenset({"operator"}),
+    "retention_softdeletetable_disable": frozenset({"operator"}),
     "retention_retentionpolicy_run": frozenset({"operator", "officer"}),
     **{
         f"retention_retentionpolicy_{verb}": frozenset({"officer"})
@@ -274,6 +277,7 @@ def test_each_role_posts_only_what_it_may_decide(console: Console, role: str) ->
     assert not VersionNote.objects.exists()
     assert len(versions_of(TrackedTable.objects.get(), "1").versions) == 2
     assert [each.state for each in Deletion.objects.all()] == [Deletion.State.DELETED]
+    assert SoftDeleteTable.objects.get().disabled_at is None
 
 
 def test_nothing_that_was_asked_by_get_changes_anything(console: Console) -> None:

@@ -12,14 +12,7 @@ from retention.selectors.softdelete_plan import EnableAsked, softdelete_plan
 from retention.selectors.softdelete_steps import Step
 from retention.services.softdelete_enable import Enabled, softdelete_enable
 from retention.services.softdelete_steps_do import untold
-from retention.softdelete_presenting import plan_json, plan_text, softdelete_json
-
-UNFOLLOWED = (
-    "This role may not create event triggers: a migration that changes or drops a column is "
-    "refused because of the active view. Run softdelete_enable once as a superuser, or let the "
-    "migration call custody.active_view_drop and custody.active_view_make "
-    "(docs/soft-delete-sql.md)."
-)
+from retention.softdelete_presenting import UNFOLLOWED, plan_json, plan_text, softdelete_json
 
 
 class Command(CustodyCommand):
