@@ -230,9 +230,9 @@ BEGIN
         open := format('s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L',
                        e.child_root::bigint, e.name);
         -- Severed twice, of two records that come back together: the later one counts.
-        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' FROM ('
-                       'SELECT s.id, row_number() OVER (PARTITION BY s.record_id ORDER BY s.id DESC) AS place'
-                       ' FROM custody.retention_severedreference s WHERE %s) n WHERE n.id = s.id AND n.place > 1', open) USING deletion;
+        EXECUTE format('UPDATE custody.retention_severedreference r SET outcome = ''changed'' WHERE r.id = ANY (ARRAY('
+                       'SELECT n.id FROM (SELECT s.id, row_number() OVER (PARTITION BY s.record_id ORDER BY s.id DESC) AS place'
+                       ' FROM custody.retention_severedreference s WHERE %s) n WHERE n.place > 1))', open) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
         IF custody.softdelete_strange(e.child_root) IS NOT NULL THEN

@@ -36,7 +36,7 @@ from .audit_machine import Audit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sql]
 
-EXAMPLES = int(os.environ.get("CUSTODY_TEST_EXAMPLES", examples(5)))
+EXAMPLES = int(os.environ.get("CUSTODY_TEST_EXAMPLES", examples(7)))
 
 
 def run_machine(

@@ -49,6 +49,20 @@ def all_of(asked: LogFilter, size: int = 3) -> list[int]:
     return [number for page in pages(asked, size) for number in page]
 
 
+def fill(tables: list[TrackedTable]) -> None:
+    """Some thousand like the first, of all these tables, and the planner knows of them: for a table
+    of one page every way is as good as any other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO custody.auditing_changestatement SELECT (jsonb_populate_record(s,"
+            " jsonb_build_object('id', n, 'operation', substr('IUD', 1 + n %% 3, 1),"
+            " 'tracked_id', (%s::int[])[1 + n %% %s]))).*"
+            " FROM custody.auditing_changestatement s, generate_series(2, 4000) n",
+            [[each.pk for each in tables], len(tables)],
+        )
+        cursor.execute("ANALYZE custody.auditing_changestatement")
+
+
 def test_pages_go_from_the_newest_to_the_oldest(orders: TrackedTable) -> None:
     for number in range(1, 8):
         change(orders, number)
@@ -179,6 +193,7 @@ def test_candidates_come_in_the_order_of_their_index(
 ) -> None:
     """Else the planner may sort all statements of a table, or walk through all there are."""
     change(orders, 1)
+    fill([orders, *(table(f"other{n}") for n in range(9))])
     monkeypatch.setattr(log_page, "FEW", 0)
     plans, run = [], log_page._run
 
