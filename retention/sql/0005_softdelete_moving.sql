@@ -53,16 +53,6 @@ AS $function$
     ORDER BY f.conname
 $function$;
 
--- The planner joins in the order that is written. Until the end of the function that calls.
-CREATE FUNCTION custody.softdelete_ordered()
-RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $function$
-    SELECT set_config('join_collapse_limit', '1', true);
-    SELECT;
-$function$;
-
 -- Gives rows of one deletion to another, with what was severed because of them, and counts them there.
 -- `condition` is about alias `t`; `given` is its parameter $3. `reached`: an index leads from what the
 -- condition names to the rows. Then that of deletion_id is not used: the planner, which takes both sides for
@@ -91,15 +81,14 @@ BEGIN
          WHERE t.deletion_id = origin AND t.table_oid = relation::bigint;
         FOR e IN SELECT x.* FROM custody.softdelete_severed(origin) x
                  WHERE x.parent_root = relation AND custody.softdelete_strange(x.child_root) IS NULL LOOP
-            PERFORM custody.softdelete_ordered();
-            -- By keys alone: an index on deletion_id would be read once for each reference.
+            -- Each reference asks by keys: an index on deletion_id would be read once for each of them.
             EXECUTE format(
-                'WITH found AS MATERIALIZED (SELECT s.id FROM custody.retention_severedreference s'
-                ' JOIN %s c ON %s JOIN %s p ON %s AND p.deletion_id + 0 = $2'
-                ' WHERE s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L)'
-                ' UPDATE custody.retention_severedreference s SET deletion_id = $2 FROM found WHERE s.id = found.id',
-                custody.audit_relation(e.child), custody.softdelete_severed_row(e.child),
-                custody.audit_relation(e.parent), custody.softdelete_referred(e.constraint_oid), e.child_root::bigint, e.name)
+                'UPDATE custody.retention_severedreference s SET deletion_id = $2'
+                ' WHERE s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L'
+                ' AND (SELECT true FROM %s c CROSS JOIN LATERAL ('
+                'SELECT FROM %s p WHERE %s AND p.deletion_id + 0 = $2 LIMIT 1) p WHERE %s LIMIT 1)',
+                e.child_root::bigint, e.name, custody.audit_relation(e.child), custody.audit_relation(e.parent),
+                custody.softdelete_referred(e.constraint_oid), custody.softdelete_severed_row(e.child))
               USING origin, target;
         END LOOP;
     END IF;

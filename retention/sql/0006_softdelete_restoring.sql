@@ -217,7 +217,7 @@ DECLARE
     changed bigint := 0;
     gone bigint := 0;
 BEGIN
-    FOR e IN SELECT x.*, format('%s p ON p.deleted_at IS NULL AND %s',
+    FOR e IN SELECT x.*, format('%s p WHERE p.deleted_at IS NULL AND %s',
                                 custody.audit_relation(x.parent), custody.softdelete_referred(x.constraint_oid)) AS active,
                     custody.softdelete_severed_row(x.child) AS same
              FROM custody.softdelete_severed(deletion) x LOOP
@@ -230,9 +230,9 @@ BEGIN
         open := format('s.deletion_id = $1 AND s.outcome = '''' AND s.table_oid = %s AND s.constraint_name = %L',
                        e.child_root::bigint, e.name);
         -- Severed twice, of two records that come back together: the later one counts.
-        EXECUTE format('UPDATE custody.retention_severedreference r SET outcome = ''changed'' WHERE r.id = ANY (ARRAY('
-                       'SELECT n.id FROM (SELECT s.id, row_number() OVER (PARTITION BY s.record_id ORDER BY s.id DESC) AS place'
-                       ' FROM custody.retention_severedreference s WHERE %s) n WHERE n.place > 1))', open) USING deletion;
+        EXECUTE format('UPDATE custody.retention_severedreference r SET outcome = ''changed'' WHERE r.ctid = ANY (ARRAY('
+                       'SELECT n.place FROM (SELECT s.ctid AS place, row_number() OVER (PARTITION BY s.record_id ORDER BY s.id DESC) AS n'
+                       ' FROM custody.retention_severedreference s WHERE %s) n WHERE n.n > 1))', open) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
         IF custody.softdelete_strange(e.child_root) IS NOT NULL THEN
@@ -242,22 +242,23 @@ BEGIN
             changed := changed + written;
             CONTINUE;
         END IF;
-        -- From each reference to its rows, by their keys: how many of them are active now, or how many
-        -- references there are, the planner cannot know.
-        PERFORM custody.softdelete_nest(true), custody.softdelete_ordered(), custody.softdelete_path(e.child_root);
-        found := format('WITH found AS MATERIALIZED (SELECT s.* FROM custody.retention_severedreference s'
-                        ' JOIN %s c ON %s JOIN %s WHERE %s)', custody.audit_relation(e.child), e.same, e.active, open);
-        EXECUTE format('%s, back AS (UPDATE %s c SET %s FROM found s WHERE %s AND %s RETURNING s.id)'
-                       ' UPDATE custody.retention_severedreference s SET outcome = ''back'' FROM back WHERE s.id = back.id',
-                       found, custody.audit_relation(e.child), cut.assigned, e.same, cut.unchanged) USING deletion;
+        -- Each reference asks for its rows by their keys, and is written where it stands: whatever the
+        -- planner thinks of how many there are, it reads nothing once for each of them.
+        found := format('(SELECT true FROM %s c CROSS JOIN LATERAL (SELECT FROM %s LIMIT 1) p WHERE %s LIMIT 1)',
+                        custody.audit_relation(e.child), e.active, e.same);
+        PERFORM custody.softdelete_nest(true), custody.softdelete_path(e.child_root);
+        EXECUTE format('WITH found AS MATERIALIZED (SELECT s.*, s.ctid AS place FROM custody.retention_severedreference s WHERE %s AND %s),'
+                       ' back AS (UPDATE %s c SET %s FROM found s WHERE %s AND %s RETURNING s.place)'
+                       ' UPDATE custody.retention_severedreference s SET outcome = ''back'' FROM back WHERE s.ctid = back.place',
+                       open, found, custody.audit_relation(e.child), cut.assigned, e.same, cut.unchanged) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         back := back + written;
-        EXECUTE format('%s UPDATE custody.retention_severedreference s SET outcome = ''changed'' FROM found WHERE s.id = found.id',
-                       found) USING deletion;
+        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''changed'' WHERE %s AND %s', open, found)
+          USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         changed := changed + written;
-        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''gone'' WHERE %s AND NOT EXISTS (SELECT FROM %s c WHERE %s)',
+        EXECUTE format('UPDATE custody.retention_severedreference s SET outcome = ''gone'' WHERE %s AND (SELECT true FROM %s c WHERE %s LIMIT 1) IS NULL',
                        open, custody.audit_relation(e.child), e.same) USING deletion;
         GET DIAGNOSTICS written = ROW_COUNT;
         gone := gone + written;
