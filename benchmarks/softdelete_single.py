@@ -30,6 +30,9 @@ def single_install(url: str, orders: int, environment: dict[str, str]) -> None:
     for schema, capture in (("kept", "--no-capture-deletes"), ("taken", "--capture-deletes")):
         enable: list[object] = ["softdelete_enable", f"{schema}.customers", capture]
         manage([*enable, "--no-input", "--reason", "benchmark"], environment)
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("VACUUM (ANALYZE)")
+        session.execute("CHECKPOINT")
 
 
 def single_round(url: str, orders: int, turn: int) -> Iterator[tuple[str, float]]:
