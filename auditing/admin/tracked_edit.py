@@ -24,7 +24,7 @@ from auditing.services.terms_change import terms_change
 from auditing.services.track import TrackTerms, table_track
 from auditing.services.untrack import table_untrack
 from operations.admin.confirm import ConfirmView
-from operations.admin.show import number, size
+from operations.admin.table_choice import table_choice, table_line
 from operations.catalogue.read import table as read_table
 from operations.catalogue.read import tables
 from operations.catalogue.types import Table
@@ -33,8 +33,6 @@ from operations.exceptions import CustodyError
 from operations.runs.exceptions import RunBusy
 
 TRACK = "auditing.track_table"
-MOST_TABLES = 200
-"""Tables that the page of tables shows at once."""
 
 
 class _Tracking:
@@ -54,21 +52,18 @@ class TrackTablesView(_Tracking, UnfoldModelAdminViewMixin, TemplateView):
     title = "Which table?"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        wanted = self.request.GET.get("q", "").strip()
         audited = set(
             TrackedTable.objects.filter(untracked_at=None).values_list("table_oid", flat=True)
         )
-        found = [
-            table
-            for table in tables()
-            if table.partition_of is None and wanted.lower() in str(table.name).lower()
-        ]
         return super().get_context_data(
             **kwargs,
             opts=self.model_admin.opts,
-            wanted=wanted,
-            tables=[_line(table, table.oid in audited) for table in found[:MOST_TABLES]],
-            left_out=max(len(found) - MOST_TABLES, 0),
+            **table_choice(
+                self.request,
+                (table for table in tables() if table.partition_of is None),
+                name=lambda table: table.name,
+                line=lambda table: _line(table, table.oid in audited),
+            ),
         )
 
 
@@ -81,14 +76,8 @@ def _line(table: Table, audited: bool) -> dict[str, str]:
     elif table.key is None:
         note = "has no key that names its rows"
     page = reverse("admin:auditing_trackedtable_add")
-    about = "" if table.estimated_rows < 0 else f"about {number(table.estimated_rows)} rows, "
-    return {
-        "name": str(table.name),
-        "kind": table.kind if table.kind != "table" else "",
-        "size": f"{about}{size(table.estimated_bytes)}",
-        "note": note,
-        "url": "" if note else f"{page}?{urlencode({'table': str(table.name)})}",
-    }
+    url = "" if note else f"{page}?{urlencode({'table': str(table.name)})}"
+    return table_line(table, note=note, url=url)
 
 
 class _ColumnsView(_Tracking, ConfirmView):

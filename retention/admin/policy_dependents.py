@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operations.admin.table_words import rows_words
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import ForeignKey, Table, TableName
-from retention.admin.table_words import rows_words
 
 MOST = 100
 """Tables that are looked at: a page is no place for more."""

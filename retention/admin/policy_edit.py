@@ -15,20 +15,19 @@ from django.views.generic import FormView, TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from operations.admin.condition_field import only_shaped
+from operations.admin.table_choice import table_choice
+from operations.admin.table_words import table_words
 from operations.catalogue.read import table as read_table
 from operations.catalogue.types import Table
 from operations.exceptions import CustodyError
 from retention.admin.policy_dependents import Dependent, dependents
 from retention.admin.policy_drafts import Draft, draft_find, draft_keep
 from retention.admin.policy_form import PolicyForm, initial, initial_new, text_of
-from retention.admin.table_words import table_words
 from retention.models import RetentionPolicy
 from retention.selectors.governable import Governable, governable
 from retention.services.policy_terms import PolicyTerms
 
 PROPOSE = "retention.propose_retentionpolicy"
-MOST_TABLES = 200
-"""Tables that the page of tables shows at once."""
 ABOUT = ("name", "legal_basis", "owner", "enabled", "reason")
 """Fields of the form's last part."""
 
@@ -47,15 +46,16 @@ class PolicyTablesView(ProposingView, TemplateView):
     title = "Which table?"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        wanted = self.request.GET.get("q", "").strip()
-        found = [each for each in governable() if wanted.lower() in str(each.table.name).lower()]
         return super().get_context_data(
             **kwargs,
             opts=self.model_admin.opts,
-            wanted=wanted,
             pointed=self._pointed(),
-            tables=[_table_line(each) for each in found[:MOST_TABLES]],
-            left_out=max(len(found) - MOST_TABLES, 0),
+            **table_choice(
+                self.request,
+                governable(),
+                name=lambda each: each.table.name,
+                line=_table_line,
+            ),
         )
 
     def _pointed(self) -> RetentionPolicy | None:

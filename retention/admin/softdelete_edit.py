@@ -22,6 +22,8 @@ from psycopg import errors
 from unfold.views import UnfoldModelAdminViewMixin
 
 from operations.admin.confirm import ConfirmView
+from operations.admin.table_choice import table_choice, table_line
+from operations.admin.table_words import table_words
 from operations.catalogue.read import tables
 from operations.catalogue.types import Table, TableName
 from operations.dispatch import wake
@@ -35,7 +37,6 @@ from retention.admin.softdelete_plan_page import (
     plan_mark,
     undo_context,
 )
-from retention.admin.table_words import table_words
 from retention.exceptions import SoftDeleteRefused
 from retention.models import SoftDeleteTable
 from retention.selectors.softdelete_choices import Choices, softdelete_choices
@@ -44,8 +45,6 @@ from retention.selectors.softdelete_undo import DisablePlan, softdelete_undo
 from retention.services.softdelete_change import softdelete_change_start
 
 ENABLE = "retention.enable_softdelete"
-MOST_TABLES = 200
-"""Tables that the page of tables shows at once."""
 LOOKING_SECONDS = 5.0
 """The longest that one look at the tables may take while somebody waits for a page."""
 
@@ -83,19 +82,16 @@ class SoftDeleteTablesView(_Enabling, UnfoldModelAdminViewMixin, TemplateView):
     title = "Which table?"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        wanted = self.request.GET.get("q", "").strip()
         enabled = {row.table_oid: row for row in SoftDeleteTable.objects.filter(disabled_at=None)}
-        found = [
-            table
-            for table in tables()
-            if table.partition_of is None and wanted.lower() in str(table.name).lower()
-        ]
         return super().get_context_data(
             **kwargs,
             opts=self.model_admin.opts,
-            wanted=wanted,
-            tables=[_line(table, enabled.get(table.oid)) for table in found[:MOST_TABLES]],
-            left_out=max(len(found) - MOST_TABLES, 0),
+            **table_choice(
+                self.request,
+                (table for table in tables() if table.partition_of is None),
+                name=lambda table: table.name,
+                line=lambda table: _line(table, enabled.get(table.oid)),
+            ),
         )
 
 
@@ -110,13 +106,7 @@ def _line(table: Table, row: SoftDeleteTable | None) -> dict[str, str]:
         note = "has no key that names its rows"
     else:
         url = form_url(table.name)
-    return {
-        "name": str(table.name),
-        "kind": table.kind if table.kind != "table" else "",
-        "size": table_words(table),
-        "note": note,
-        "url": url,
-    }
+    return table_line(table, note=note, url=url)
 
 
 def form_url(table: TableName, query: dict[str, Any] | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldBooleanSwitchWidget
 
-from retention.admin.table_words import rows_words
+from operations.admin.table_words import rows_words
 from retention.selectors.softdelete_choices import Choices, UniqueChoice
 from retention.selectors.softdelete_closure import Edge
 from retention.selectors.softdelete_plan import EnableAsked

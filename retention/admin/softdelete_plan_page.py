@@ -10,8 +10,8 @@ from typing import Any
 
 from operations.admin.run_presenting import RunPresenter
 from operations.admin.show import Fact, code, joined
+from operations.admin.table_words import rows_words
 from operations.models import Run
-from retention.admin.table_words import rows_words
 from retention.selectors.softdelete_plan import EnablePlan
 from retention.selectors.softdelete_steps import Step
 from retention.selectors.softdelete_undo import DisablePlan

@@ -24,7 +24,6 @@ from auditing.services.track import table_track
 from config.embedded import EmbeddedPostgres
 from operations.services.run_to_end import run_to_end
 from retention.services.purge_start import purge_run
-from tests.effort import examples
 from tests.own_server import kill_server, own_server
 from tests.retention.purging import make_events, make_policy, ran
 
@@ -35,8 +34,8 @@ from .test_capture_killed import take_images
 pytestmark = pytest.mark.superuser
 Execute = Callable[..., list[tuple[Any, ...]]]
 
-OUTSIDE, INSIDE, SERVER = examples(7), examples(7), examples(4)
-"""How often is killed what, at other moments each time."""
+OUTSIDE, INSIDE, SERVER = 11, 11, 8
+"""How often is killed what."""
 LATEST = 160
 """Statements and flushes after which a sealer kills itself, at most: before and after each."""
 WRITERS = 3

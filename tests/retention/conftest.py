@@ -7,14 +7,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 from pytest_django import Settings
 
 from retention.services import purge
+from tests.console import person
 from tests.s3_server import S3Server
 
-from .binned import make_shop
+from . import binned, binning
 from .crash import Nursery
 from .s3_bucket import Buckets
 from .writing import Writer, stop
@@ -52,7 +54,14 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bin_shop(governed: str, execute: Callable[..., list[tuple[Any, ...]]]) -> None:
     """Users, orders and lines with soft delete, of whom half are past their term."""
-    make_shop(execute)
+    binned.make_shop(execute)
+
+
+@pytest.fixture
+def sue(governed: str, execute: Callable[..., list[tuple[Any, ...]]]) -> User:
+    """Of support, beside a shop whose customers have a bin."""
+    binning.make_shop(execute)
+    return person("sue", role="support")
 
 
 @pytest.fixture(params=[(2_000, 1, 200_000), (4, 1, 4)], ids=["whole", "sliced"])

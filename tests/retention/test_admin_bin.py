@@ -18,17 +18,11 @@ from retention.services.record_delete import record_delete
 from retention.services.record_restore import record_restore
 from tests.console import person, signed_in
 
-from .binning import ADA, BEN, EMAIL, make_shop, whole
+from .binning import ADA, BEN, EMAIL, whole
 from .softdeleting import app
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 LIST = reverse("admin:retention_deletion_changelist")
-
-
-@pytest.fixture
-def sue(governed: str, execute: Execute) -> User:
-    make_shop(execute)
-    return person("sue", role="support")
 
 
 @pytest.fixture

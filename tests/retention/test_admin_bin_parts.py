@@ -21,17 +21,11 @@ from retention.services.hold_place import ScopeAsked, hold_place
 from retention.services.record_delete import record_delete
 from tests.console import person, signed_in
 
-from .binning import ADA, BEN, make_shop, whole
+from .binning import ADA, BEN, whole
 from .softdeleting import app, soft_delete
 from .test_admin_bin import LIST, conflict_form, page, told
 
 Execute = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def sue(governed: str, execute: Execute) -> User:
-    make_shop(execute)
-    return person("sue", role="support")
 
 
 @pytest.fixture

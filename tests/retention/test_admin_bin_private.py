@@ -20,17 +20,11 @@ from retention.models import Deletion, SeveredReference, SoftDeleteTable
 from retention.services.record_delete import record_delete
 from tests.console import person, signed_in
 
-from .binning import ADA, EMAIL, make_shop
+from .binning import ADA, EMAIL
 from .softdeleting import app, enable, soft_delete
 from .test_admin_bin import LIST, conflict_form, page, told
 
 Execute = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def sue(governed: str, execute: Execute) -> User:
-    make_shop(execute)
-    return person("sue", role="support")
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def policy_of(table: RandomTable) -> RetentionPolicy:
 @pytest.mark.parametrize("kinds", GROUPS, ids=lambda kinds: kinds[0].type)
 @given(data=st.data())
 @settings(
-    max_examples=examples(4),
+    max_examples=examples(5),
     deadline=None,
     phases=PHASES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -219,7 +219,7 @@ def test_what_cannot_be_counted_in_time_is_estimated(skewed: Counts) -> None:
         look = look_at()
     with connection.execute_wrapper(too_slow(r"count\(\*\).* t $")):
         found = count(look, Budget(2.5), using="default")
-    assert time.monotonic() - began < 30, "it waited for the statement"
+    assert time.monotonic() - began < 4
     assert found.method == "sampled"
     assert found["due"].low <= skewed["due"].value <= found["due"].high
 
@@ -230,7 +230,7 @@ def test_when_there_is_no_time_at_all_the_planner_is_asked(skewed: Counts) -> No
         look = look_at()
     with connection.execute_wrapper(too_slow(r"count\(\*\)")):
         found = count(look, Budget(3), using="default")
-    assert time.monotonic() - began < 30, "it waited for the statement"
+    assert time.monotonic() - began < 4
     assert found.method == "planned"
     assert found["due"].low == 0
     assert found["due"].value > 0

@@ -152,7 +152,7 @@ def test_twelve_levels_of_children(execute: Execute, person: User) -> None:
 def test_a_deep_tree_in_one_table(
     execute: Execute, person: User, rule: str, sizes: tuple[int, int, int]
 ) -> None:
-    depth = 50 if sizes[0] > 100 else 8  # A step takes a level or two of them.
+    depth = 50 if sizes[0] > 100 else 15  # A step takes a level or two of them.
     execute(
         "CREATE TABLE app.posts (id int PRIMARY KEY,"
         f" reply_to int REFERENCES app.posts ON DELETE {rule}, created_at timestamptz)"
